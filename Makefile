@@ -1,0 +1,44 @@
+# make demo · make test · make lint · make docs · make bench · make wheels
+# Every target sets up the environment in .venv by itself; `make venv` does only that.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: venv demo test lint docs bench wheels clean
+
+venv: $(STAMP)
+
+$(STAMP): constraints.txt requirements.txt pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements.txt --group dev
+	touch $(STAMP)
+
+demo: venv
+	$(BIN)/seqdna pretrain --config examples/genomics/demo.yaml --overwrite
+
+test: venv
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
+
+lint: venv
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+	$(BIN)/python -m mypy
+
+docs: venv
+	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+bench: venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt --group bench
+	$(BIN)/python benchmarks/selective_scan.py
+
+wheels: venv
+	for package in core plugins/*; do $(BIN)/python -m pip wheel --quiet --no-deps -w dist ./$$package || exit 1; done
+
+clean:
+	rm -rf $(VENV) dist docs/_build

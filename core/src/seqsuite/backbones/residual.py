@@ -1,0 +1,96 @@
+"""The residual stack: add, normalise, mix, with the sum carried beside the branch.
+
+A block returns its mixer's output and the residual stream before that output is added; the next block
+(and the final norm) adds it. That is the order of the published Mamba models and what lets the
+stream stay in float32 under lower precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from seqsuite.mixers.base import Mixer, State
+from seqsuite.ops import Seq
+
+
+class Block(nn.Module):
+    """Add to the stream, normalise, mix: (hidden, residual) to (hidden, residual).
+
+    Args:
+        mixer: From (B, L, D) to (B, L, D).
+        norm: From the stream's dtype to the mixer's.
+        residual_in_fp32: Keep the stream in float32.
+    """
+
+    def __init__(self, mixer: Mixer, norm: nn.Module, *, residual_in_fp32: bool = False) -> None:
+        super().__init__()
+        self.norm = norm
+        self.mixer = mixer
+        self.residual_in_fp32 = residual_in_fp32
+
+    def add(self, hidden: Tensor, residual: Tensor | None) -> Tensor:
+        """Return the stream with the branch added."""
+        total = hidden if residual is None else hidden + residual
+        return total.float() if self.residual_in_fp32 and total.dtype != torch.float64 else total
+
+    def forward(self, hidden: Tensor, residual: Tensor | None, *, seq: Seq | None = None) -> tuple[Tensor, Tensor]:
+        """Run one block over (B, L, D)."""
+        residual = self.add(hidden, residual)
+        return self.mixer(self.norm(residual), seq=seq), residual
+
+
+class ResidualStack(nn.Module):
+    """Blocks and a final norm, (B, L, D) to (B, L, D); three views where the mixers have them.
+
+    Args:
+        blocks: Called one after the other with ``(hidden, residual, seq=)``.
+        norm_f: The final norm.
+    """
+
+    def __init__(self, blocks: Iterable[Block], norm_f: nn.Module) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(blocks)
+        self.norm_f = norm_f
+
+    def forward(self, x: Tensor, *, seq: Seq | None = None) -> Tensor:
+        """Run every block and normalise."""
+        hidden, residual = x, None
+        for block in self.layers:
+            hidden, residual = block(hidden, residual, seq=seq)
+        return self._finish(hidden, residual)
+
+    def prefill(
+        self, x: Tensor, state: Sequence[State] | None = None, *, seq: Seq | None = None
+    ) -> tuple[Tensor, tuple[State, ...]]:
+        """Run a chunk from a state (one per block; None: the start) to a state."""
+        hidden, residual, states = x, None, []
+        for index, block in enumerate(self.layers):
+            residual = block.add(hidden, residual)  # type: ignore[operator]
+            before = None if state is None else state[index]
+            hidden, after = block.mixer.prefill(block.norm(residual), before, seq=seq)  # type: ignore
+            states.append(after)
+        return self._finish(hidden, residual), tuple(states)
+
+    def step(self, x_t: Tensor, state: Sequence[State]) -> tuple[Tensor, tuple[State, ...]]:
+        """Run one step (B, D)."""
+        hidden, residual, states = x_t, None, []
+        for block, before in zip(self.layers, state, strict=True):
+            residual = block.add(hidden, residual)  # type: ignore[operator]
+            hidden, after = block.mixer.step(block.norm(residual), before)  # type: ignore
+            states.append(after)
+        return self._finish(hidden, residual), tuple(states)
+
+    def init_state(
+        self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
+    ) -> tuple[State, ...]:
+        """Return each block's state before the first step; see `Mixer.init_state`."""
+        return tuple(
+            block.mixer.init_state(batch_size, device=device, dtype=dtype, max_length=max_length)  # type: ignore
+            for block in self.layers
+        )
+
+    def _finish(self, hidden: Tensor, residual: Tensor | None) -> Tensor:
+        return self.norm_f(hidden if residual is None else hidden + residual)

@@ -1,0 +1,194 @@
+"""The command frame that every program of the suite shares.
+
+A program is a plugin's table of commands: verb -> ``"module:function"``. The function takes one
+config dataclass; its fields become flags (fields without a default are positional), its docstring
+the help. Flags, ``--config file.yaml`` and environment variables (``SEQDNA_PRETRAIN__LR``) fill it.
+What the user can mend ends as one line on stderr and exit code 2; an interrupted run ends with 130.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import os
+import re
+import sys
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import yaml
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+
+from seqsuite.errors import UserError, suggest
+from seqsuite.plugins import Plugin, import_target
+
+EXIT_USER, EXIT_INTERRUPTED = 2, 130
+_OWN_FLAGS = ("help", "version", "config", "print_config", "print_completion")
+
+
+class _Parser(ArgumentParser):
+    """Raises `UserError` where argparse would print its usage and exit."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise UserError(_readable(" ".join(message.split()))) from ex
+
+
+def run(plugin: Plugin, argv: Sequence[str] | None = None) -> int:
+    """Run one program and return its exit code.
+
+    Args:
+        plugin: Whose commands to offer; its name is the program's name.
+        argv: Arguments without the program's name; `sys.argv[1:]` when None.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(plugin, arguments)
+    except UserError as error:
+        print(f"{plugin.name}: {' '.join(str(error).split())}", file=sys.stderr)
+        return EXIT_USER
+    except KeyboardInterrupt as stop:  # training.Interrupted is one, and tells what was saved
+        print(f"{plugin.name}: {str(stop) or 'interrupted'}", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe (`| head`) has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as stop:  # --help, --version, --print_config
+        return stop.code if isinstance(stop.code, int) else 0
+
+
+def _dispatch(plugin: Plugin, arguments: list[str]) -> int:
+    set_parsing_settings(add_print_completion_argument=True)
+    verb = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    if verb is not None and verb not in plugin.commands:
+        raise UserError(f"unknown command {verb!r}.{suggest(verb, plugin.commands)}")
+    names = plugin.commands if verb is None else [verb]
+    functions = {name: import_target(plugin.commands[name]) for name in names}
+    parser = build_parser(plugin, functions, environment=not {"-h", "--help"} & set(arguments))
+    if not arguments:
+        parser.print_help()
+        return 0
+    if verb is None:
+        parser.parse_args(arguments)  # --help, --version and --print_completion end here
+        raise UserError(f"name a command before its flags; run `{plugin.name} --help`.")
+    function, config_class = functions[verb], config_of(functions[verb])
+    arguments = _normalise(arguments, _fields(config_class))
+    _check_names(arguments, _fields(config_class))
+    parsed = parser.parse_args(arguments)
+    values = parsed[verb]
+    return function(config_class(**{field: _plain(values[field]) for field in _fields(config_class)})) or 0
+
+
+def build_parser(plugin: Plugin, functions: dict[str, Callable[..., Any]], *, environment: bool = True) -> _Parser:
+    """Build the parser of a program with the given verbs.
+
+    Args:
+        plugin: Names the program and its version.
+        functions: Verb -> function of one config dataclass.
+        environment: Read flags from environment variables too.
+    """
+    prefix = plugin.name.upper()
+    epilog = f"Every flag can also be set as {prefix}_<COMMAND>__<FLAG> in the environment or in a --config file."
+    settings: dict[str, Any] = {"default_env": environment, "env_prefix": prefix}
+    version = f"{plugin.name} {plugin.version}"
+    parser = _Parser(
+        prog=plugin.name,
+        description=plugin.summary,
+        version=version,
+        epilog=epilog,
+        **settings,
+    )
+    if functions:
+        commands = parser.add_subcommands(required=False, dest="command", title="commands", description="")
+    for verb, function in functions.items():
+        text = inspect.getdoc(function) or ""
+        needed = "".join(f" {name.upper()}" for name in _required(config_of(function)))
+        usage = f"{plugin.name} {verb}{needed} [--flag value ...]"
+        command = _Parser(description=text, epilog=epilog, usage=usage, **settings)
+        command.add_argument("--config", action="config", help="YAML file of flags; flags given beside it win.")
+        command.add_class_arguments(config_of(function), as_positional=True)
+        commands.add_subcommand(verb, command, help=text.splitlines()[0] if text else "")
+    return parser
+
+
+def config_of(function: Callable[..., Any]) -> type:
+    """Return the config dataclass that a verb's function takes."""
+    hints = typing.get_type_hints(function)
+    hints.pop("return", None)
+    (config_class,) = hints.values()
+    return config_class
+
+
+def _fields(config_class: type) -> dict[str, Any]:
+    hints = typing.get_type_hints(config_class)
+    return {field.name: hints[field.name] for field in dataclasses.fields(config_class) if field.init}
+
+
+def _required(config_class: type) -> list[str]:
+    missing = dataclasses.MISSING
+    fields = dataclasses.fields(config_class)
+    return [field.name for field in fields if field.default is missing and field.default_factory is missing]
+
+
+def _normalise(arguments: list[str], fields: dict[str, Any]) -> list[str]:
+    """Let ``--checkpoint-every`` mean ``--checkpoint_every`` and a bare ``--resume`` mean true."""
+    result: list[str] = []
+    for position, word in enumerate(arguments):
+        if not word.startswith("--"):
+            result.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        name = name.replace("-", "_")
+        result.append(f"--{name}{equals}{value}")
+        if (
+            fields.get(name) is bool
+            and not equals
+            and arguments[position + 1 : position + 2] not in (["true"], ["false"])
+        ):
+            result.append("true")
+    return result
+
+
+def _check_names(arguments: list[str], fields: dict[str, Any]) -> None:
+    """Refuse unknown flags, and unknown keys of ``--config`` files, with near names."""
+    for position, word in enumerate(arguments):
+        if not word.startswith("--"):
+            continue
+        flag, equals, value = word.partition("=")
+        name = flag[2:].partition(".")[0]
+        if name not in fields and name not in _OWN_FLAGS:
+            raise UserError(f"unknown flag {flag!r}.{suggest(flag, [f'--{field}' for field in fields])}")
+        if name == "config":
+            _check_file(value if equals else "".join(arguments[position + 1 : position + 2]), fields)
+
+
+def _check_file(path: str, fields: dict[str, Any]) -> None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = yaml.safe_load(file)
+    except OSError as error:
+        raise UserError(f"--config {path}: {error.strerror or error}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"--config {path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(
+            f"--config {path}: must hold 'key: value' lines; {'is empty' if content is None else 'does not'}."
+        )
+    for key in content:
+        if key not in fields:
+            raise UserError(f"--config {path}: unknown key {str(key)!r}.{suggest(str(key), fields)}")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Namespace):
+        return value.as_dict()
+    return value
+
+
+def _readable(message: str) -> str:
+    """Shorten jsonargparse's message to what a user needs."""
+    stray = re.search(r"[Uu]nrecognized arguments: (\S+)", message)
+    if stray:
+        return f"unexpected argument {stray[1]!r}."
+    message = re.sub(r"^Parser key \"([^\"]+)\": ?", r"--\1: ", message)
+    return re.sub(r"<class '(\w+)'>", r"\1", message)

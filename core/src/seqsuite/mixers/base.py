@@ -1,0 +1,143 @@
+"""The mixer contract: three views of one function, explicit states, directions without flips.
+
+`forward` over the whole sequence, `prefill` in chunks with the state carried, and `step` in a loop
+give the same numbers. What is padded or packed (`seq`) never changes a valid position, a causal mixer
+never looks ahead, rows of a batch do not see each other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from seqsuite.ops import Seq
+
+State = tuple[Any, ...]
+"""A NamedTuple of tensors (batch first), float32 or the model's float64: fork it freely."""
+
+
+class Mixer(nn.Module):
+    """A sequence mixer, (B, L, D) to (B, L, D).
+
+    Attributes:
+        causal: Position t depends on positions up to t only.
+        reversible: `forward` takes ``reverse=True`` and runs from right to left without copies.
+        no_decay: Names of the parameters below that an optimiser must not decay.
+        no_reinit: Names of the parameters below whose initial value a model must not redraw.
+
+    A subclass ends its constructor with `mark_parameters`, which sets `_no_weight_decay` and `_no_reinit` on
+    the parameters so named; optimisers and model initialisation look at these marks.
+    """
+
+    causal: ClassVar[bool] = True
+    reversible: ClassVar[bool] = False
+    no_decay: ClassVar[frozenset[str]] = frozenset()
+    no_reinit: ClassVar[frozenset[str]] = frozenset()
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        self.d_model = d_model
+
+    def mark_parameters(self) -> None:
+        """Mark the parameters that the class names in `no_decay` and `no_reinit`."""
+        for mark, names in (("_no_weight_decay", self.no_decay), ("_no_reinit", self.no_reinit)):
+            for name in names:
+                setattr(self.get_parameter(name), mark, True)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Mark the parameters of a copy: torch copies parameters without their attributes."""
+        super().__setstate__(state)
+        self.mark_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw every parameter anew from its initial distribution."""
+        raise NotImplementedError
+
+    def scale_output(self, factor: float) -> None:
+        """Scale the initial output projection: a stack divides it by the root of its residual branches."""
+
+    def forward(self, x: Tensor, *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
+        """Mix a whole sequence.
+
+        Args:
+            x: (B, L, D).
+            seq: Lengths, packing and resets of the batch.
+            reverse: Run from right to left; only where `reversible`.
+        """
+        raise NotImplementedError
+
+    def prefill(self, x: Tensor, state: State | None = None, *, seq: Seq | None = None) -> tuple[Tensor, State]:
+        """Mix a chunk (B, L, D) from a state (None: the start) and return the output and the state behind it."""
+        raise NotImplementedError(f"{type(self).__name__} has no recurrent form")
+
+    def step(self, x_t: Tensor, state: State) -> tuple[Tensor, State]:
+        """Mix one step (B, D)."""
+        raise NotImplementedError(f"{type(self).__name__} has no recurrent form")
+
+    def init_state(
+        self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
+    ) -> State:
+        """Return the state before the first step.
+
+        Args:
+            batch_size: B.
+            device: Where the state lives.
+            dtype: The model's dtype; the state is float32, or float64 for a float64 model.
+            max_length: Longest sequence to come; only mixers whose state grows need it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no recurrent form")
+
+
+class ProjectedMixer(Mixer):
+    """A mixer of the form ``contract(mix(expand(x)))`` with position-wise linear ends.
+
+    Two directions that share the ends compute them once (`seqsuite.backbones.Bidirectional`).
+    """
+
+    def expand(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Project (B, L, D) to the inner streams."""
+        raise NotImplementedError
+
+    def mix(self, inner: tuple[Tensor, ...], *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
+        """Mix the inner streams along the sequence to (B, L, inner width)."""
+        raise NotImplementedError
+
+    def contract(self, y: Tensor) -> Tensor:
+        """Project (B, L, inner width) back to (B, L, D)."""
+        raise NotImplementedError
+
+    def contract_sum(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return ``contract(first) + contract(second)``, in one projection where that is cheaper."""
+        return self.contract(first) + self.contract(second)
+
+    def drop_projections(self) -> None:
+        """Give up the own `expand` and `contract`: a partner's are used in their place."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
+        """Mix a whole sequence; see `Mixer.forward`."""
+        return self.contract(self.mix(self.expand(x), seq=seq, reverse=reverse))
+
+
+def reverse_seq(seq: Seq | None) -> Seq | None:
+    """Return the `Seq` of the same batch read from right to left."""
+    if seq is None:
+        return None
+    valid = None if seq.valid is None else seq.valid.flip(1)
+    segment = None if seq.segment is None else (seq.segment[:, -1:] - seq.segment).flip(1)
+    side = {"right": "left", "left": "right", None: None}[seq.side]
+    return Seq(valid, segment, side if valid is not None else "right")  # type: ignore[arg-type]
+
+
+def run_reversed(mixer: Mixer, x: Tensor, *, seq: Seq | None = None) -> Tensor:
+    """Run a mixer from right to left: in place where it can, on flipped copies where it cannot."""
+    if mixer.reversible:
+        return mixer(x, seq=seq, reverse=True)
+    return mixer(x.flip(1), seq=reverse_seq(seq)).flip(1)
+
+
+def parameters_marked(module: nn.Module, mark: str) -> set[str]:
+    """Return the names of a module's parameters that carry a mark: "_no_weight_decay" or "_no_reinit"."""
+    return {name for name, parameter in module.named_parameters() if getattr(parameter, mark, False)}

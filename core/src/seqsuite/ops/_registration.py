@@ -1,0 +1,43 @@
+"""The one way an operator enters `torch.library`: schema, implementation and shape function together.
+
+The implementation serves every device under one dispatch key and picks its path by name, so that
+torch.compile, export and FSDP see a single opaque operator. The autograd.Function stays outside:
+it calls the registered forward and backward. Autocast is switched off inside, because the matrix
+products of a portable path would otherwise silently drop to bfloat16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import torch
+
+_LIBRARY = torch.library.Library("seqsuite", "FRAGMENT")
+
+
+def register(schema: str, implementation: Callable[..., Any], fake: Callable[..., Any]) -> Callable[..., Any]:
+    """Define, implement and describe one operator of the namespace `seqsuite`.
+
+    Args:
+        schema: ``name(arguments) -> (results)`` in torch's schema language. The first argument is a
+            tensor on the device of the call. Results never alias arguments; an absent result is an
+            empty tensor.
+        implementation: Computes the results.
+        fake: Gives empty tensors of the results' shapes and dtypes, for tracing.
+
+    Returns:
+        The callable operator.
+    """
+    name = schema.split("(", 1)[0]
+
+    @wraps(implementation)
+    def without_autocast(first: torch.Tensor, *rest: Any) -> Any:
+        with torch.autocast(first.device.type, enabled=False):
+            return implementation(first, *rest)
+
+    _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
+    _LIBRARY.impl(name, without_autocast, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"seqsuite::{name}", fake, lib=_LIBRARY)
+    return getattr(getattr(torch.ops.seqsuite, name), "default")

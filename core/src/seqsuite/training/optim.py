@@ -1,0 +1,77 @@
+"""AdamW with parameter groups, and a learning rate that is a pure function of the step.
+
+Weight decay goes to matrices only: not to biases and norms (fewer than two dimensions), not to
+embeddings, not to parameters that their module marked with ``parameter._no_weight_decay = True``
+(the state matrix of an SSM). ``parameter._lr_scale = 0.1`` scales one parameter's learning rate.
+
+AdamW: Loshchilov and Hutter 2019. Cosine: Loshchilov and Hutter 2017.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from seqsuite.training.configs import TrainConfig
+
+
+def parameter_groups(module: nn.Module, *, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+    """Split the trainable parameters by weight decay and learning-rate scale.
+
+    Args:
+        module: Whose parameters; a tied parameter counts once.
+        lr: Learning rate of scale 1.
+        weight_decay: Of the parameters that have any.
+
+    Returns:
+        AdamW's groups in a fixed order; each has a `name`.
+    """
+    embeddings = {id(part.weight) for part in module.modules() if isinstance(part, (nn.Embedding, nn.EmbeddingBag))}
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for parameter in module.parameters():
+        if not parameter.requires_grad:
+            continue
+        exempt = parameter.ndim < 2 or id(parameter) in embeddings or getattr(parameter, "_no_weight_decay", False)
+        scale = float(getattr(parameter, "_lr_scale", 1.0))
+        groups.setdefault((not exempt, scale), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": lr * scale,
+            "weight_decay": weight_decay if decays else 0.0,
+            "name": f"{'decay' if decays else 'no_decay'}{'' if scale == 1 else f'_lr_x{scale:g}'}",
+        }
+        for (decays, scale), parameters in sorted(groups.items(), key=lambda item: item[0], reverse=True)
+    ]
+
+
+def make_optimizer(module: nn.Module, config: TrainConfig) -> AdamW:
+    """Build AdamW for a module."""
+    groups = parameter_groups(module, lr=config.lr, weight_decay=config.weight_decay)
+    return AdamW(groups, lr=config.lr, betas=(config.betas[0], config.betas[1]))
+
+
+def lr_factor(step: int, config: TrainConfig) -> float:
+    """Return the learning rate of the update number `step` (from 0), as a fraction of the peak.
+
+    Linear warm-up to 1, then half a cosine down to ``min_lr / lr`` at the last step.
+    """
+    warm = config.warmup_steps
+    if step < warm:
+        return (step + 1) / warm
+    floor = config.min_lr / config.lr if config.lr else 1.0
+    done = min(1.0, (step - warm) / max(1, config.steps - 1 - warm))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def make_schedule(optimizer: Optimizer, config: TrainConfig) -> LambdaLR:
+    """Build the scheduler that follows `lr_factor`."""
+
+    def factor(step: int) -> float:
+        return lr_factor(step, config)
+
+    return LambdaLR(optimizer, factor)

@@ -1,0 +1,145 @@
+"""Configs of the genome models and their named sizes (torch-free).
+
+Sizes carry the numbers of the published checkpoints; `*_debug` trains on a CPU in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from seqsuite.errors import UserError
+from seqsuite.models.configs import ModelConfig, require_positive, round_up
+
+COMPLEMENT = (0, 1, 2, 3, 4, 5, 6, 10, 9, 8, 7, 11)
+"""Complement of each id of the published vocabulary: A7-T10, C8-G9, everything else itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaduceusConfig(ModelConfig):
+    """Caduceus (Schiff et al. 2024): a two-way genome model, RC-equivariant with `rcps`.
+
+    Args:
+        d_model: Width D of one strand's residual stream.
+        n_layer: Number of blocks.
+        vocab_size: Number of token ids.
+        pad_vocab_size_multiple: The embedding has this multiple of rows.
+        mixer: Name of the sequence mixer.
+        mixer_options: Its options, by name.
+        norm: Normalisation in front of each mixer.
+        norm_epsilon: Its epsilon.
+        residual_in_fp32: Keep the residual stream in float32 under lower precision.
+        rcps: Share parameters between the strands (Caduceus-PS); False is Caduceus-Ph.
+        bidirectional: Mix in both directions.
+        bidirectional_strategy: How the two directions are combined.
+        bidirectional_weight_tie: The directions share the mixer's outer projections.
+        swap_halves: Each block exchanges the strands' streams, as published PS checkpoints do.
+        complement_map: Complement of each token id; ids beyond it are their own.
+        pad_token_id: Rows are padded with this id; None: no padding.
+        padding: "masked": padding changes no other position; "as_published": it is a token like any other.
+        head: What `forward` returns: logits over the vocabulary, over classes, or the features.
+        num_classes: Classes of the classification head.
+        pooling: How the classification head pools positions.
+        conjoin_train: A Ph classifier averages over both strands while training.
+        conjoin_eval: A Ph classifier averages over both strands in evaluation.
+        initializer_range: Standard deviation of the embedding and of the classification head.
+    """
+
+    model: ClassVar[str] = "seqdna.models.caduceus:Caduceus"
+
+    d_model: int
+    n_layer: int
+    vocab_size: int = 12
+    pad_vocab_size_multiple: int = 8
+    mixer: str = "mamba"
+    mixer_options: dict[str, Any] = field(default_factory=dict)
+    norm: Literal["rms", "layer"] = "rms"
+    norm_epsilon: float = 1e-5
+    residual_in_fp32: bool = False
+    rcps: bool = False
+    bidirectional: bool = True
+    bidirectional_strategy: Literal["add", "ew_multiply"] = "add"
+    bidirectional_weight_tie: bool = True
+    swap_halves: bool = False
+    complement_map: tuple[int, ...] = COMPLEMENT
+    pad_token_id: int | None = 4
+    padding: Literal["masked", "as_published"] = "masked"
+    head: Literal["masked_lm", "sequence_classification", "none"] = "masked_lm"
+    num_classes: int = 2
+    pooling: Literal["mean", "max", "first", "last"] = "mean"
+    conjoin_train: bool = False
+    conjoin_eval: bool = False
+    initializer_range: float = 0.02
+
+    def __post_init__(self) -> None:
+        require_positive(self, "d_model", "n_layer", "vocab_size", "pad_vocab_size_multiple", "num_classes")
+        rows = self.padded_vocab_size
+        if len(self.complement_map) > rows or not all(0 <= token < rows for token in self.complement_map):
+            raise UserError(f"CaduceusConfig: complement_map must map ids below {rows}, not {self.complement_map}")
+        if self.swap_halves and not self.rcps:
+            raise UserError("CaduceusConfig: swap_halves exchanges the strands of rcps=True; this has rcps=False")
+        if (self.conjoin_train or self.conjoin_eval) and (self.rcps or self.head != "sequence_classification"):
+            raise UserError("CaduceusConfig: conjoin_* is for rcps=False with head='sequence_classification'")
+
+    @property
+    def padded_vocab_size(self) -> int:
+        """Rows of the embedding: `vocab_size` rounded up."""
+        return round_up(self.vocab_size, self.pad_vocab_size_multiple)
+
+    @property
+    def full_complement_map(self) -> tuple[int, ...]:
+        """Complement of every row of the embedding."""
+        return self.complement_map + tuple(range(len(self.complement_map), self.padded_vocab_size))
+
+
+def caduceus_ps() -> CaduceusConfig:
+    """Size of the published PS model, 131k context."""
+    return CaduceusConfig(d_model=256, n_layer=16, rcps=True)
+
+
+def caduceus_ph() -> CaduceusConfig:
+    """Size of the published Ph model, 131k context."""
+    return CaduceusConfig(d_model=256, n_layer=16)
+
+
+def caduceus_ps_1k_d256() -> CaduceusConfig:
+    """Size of the published PS model, 1k context, width 256."""
+    return CaduceusConfig(d_model=256, n_layer=4, rcps=True)
+
+
+def caduceus_ph_1k_d256() -> CaduceusConfig:
+    """Size of the published Ph model, 1k context, width 256."""
+    return CaduceusConfig(d_model=256, n_layer=4)
+
+
+def caduceus_ps_1k_d118() -> CaduceusConfig:
+    """Size of the published PS model, 1k context, width 118."""
+    return CaduceusConfig(d_model=118, n_layer=4, rcps=True)
+
+
+def caduceus_ph_1k_d118() -> CaduceusConfig:
+    """Size of the published Ph model, 1k context, width 118."""
+    return CaduceusConfig(d_model=118, n_layer=4)
+
+
+def caduceus_ps_debug() -> CaduceusConfig:
+    """Trains on a CPU in seconds."""
+    return CaduceusConfig(d_model=16, n_layer=2, rcps=True, mixer_options={"d_state": 8})
+
+
+def caduceus_ph_debug() -> CaduceusConfig:
+    """Trains on a CPU in seconds."""
+    return CaduceusConfig(d_model=16, n_layer=2, mixer_options={"d_state": 8})
+
+
+SIZES = (
+    "caduceus_ps",
+    "caduceus_ph",
+    "caduceus_ps_1k_d256",
+    "caduceus_ph_1k_d256",
+    "caduceus_ps_1k_d118",
+    "caduceus_ph_1k_d118",
+    "caduceus_ps_debug",
+    "caduceus_ph_debug",
+)
+"""The names of the sizes above, for the plugin's table."""

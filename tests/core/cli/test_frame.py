@@ -1,0 +1,187 @@
+"""The command frame: flags, files, environment, near names, exit codes."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from seqsuite.cli.frame import run
+from seqsuite.errors import UserError
+from seqsuite.plugins import Plugin
+from seqsuite.training.configs import Interrupted
+
+SEEN: list[object] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """Shared flags.
+
+    Args:
+        learning_rate: Step size.
+        resume: Go on with a run.
+    """
+
+    learning_rate: float = 1e-3
+    resume: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(Shared):
+    """Flags of train.
+
+    Args:
+        model: Name of the model.
+        model_options: Options of the model.
+        betas: Two numbers.
+        fail: How to fail.
+    """
+
+    model: str = "small"
+    model_options: dict[str, int | float | str | bool] = field(default_factory=dict)
+    betas: tuple[float, float] = (0.9, 0.95)
+    fail: str | None = None
+
+
+@dataclass(frozen=True)
+class EmbedConfig:
+    """Flags of embed.
+
+    Args:
+        run: Folder of a run.
+        layer: Which layer.
+    """
+
+    run: str
+    layer: int = -1
+
+
+def train(config: TrainConfig) -> int:
+    """Train a model."""
+    SEEN.append(config)
+    failures: dict[str, Callable[[], BaseException]] = {
+        "user": lambda: UserError("file.fa, line 3:\nnot DNA; remove it."),
+        "ours": lambda: ZeroDivisionError("ours"),
+        "keyboard": KeyboardInterrupt,
+        "interrupted": lambda: Interrupted("stopped at step 5; state saved"),
+    }
+    if config.fail:
+        raise failures[config.fail]()
+    return 0
+
+
+def embed(config: EmbedConfig) -> None:
+    """Embed sequences."""
+    SEEN.append(config)
+
+
+@pytest.fixture
+def program() -> Plugin:
+    SEEN.clear()
+    sys.modules.setdefault("frame_commands", sys.modules[__name__])
+    commands = {"train": "frame_commands:train", "embed-all": "frame_commands:embed"}
+    return Plugin(name="toy", version="9.9", summary="A toy.", commands=commands)
+
+
+def test_flags_and_defaults(program: Plugin) -> None:
+    assert (
+        run(program, ["train", "--learning-rate", "0.5", "--model_options.d_model", "4", "--betas", "[0.1, 0.2]"]) == 0
+    )
+    (seen,) = SEEN
+    assert seen == TrainConfig(learning_rate=0.5, model_options={"d_model": 4}, betas=(0.1, 0.2))
+
+
+@pytest.mark.parametrize("words", [["--resume"], ["--resume", "true"], ["--resume=true"], ["--resume", "--model", "x"]])
+def test_a_switch_needs_no_value(program: Plugin, words: list[str]) -> None:
+    assert run(program, ["train", *words]) == 0
+    assert SEEN[0].resume is True
+
+
+def test_positional_and_optional(program: Plugin) -> None:
+    assert run(program, ["embed-all", "runs/a", "--layer", "3"]) == 0
+    assert SEEN == [EmbedConfig(run="runs/a", layer=3)]
+
+
+def test_flags_win_over_file_over_environment(program: Plugin, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("TOY_TRAIN__MODEL", "from_environment")
+    monkeypatch.setenv("TOY_TRAIN__LEARNING_RATE", "7")
+    (tmp_path / "a.yaml").write_text("learning_rate: 2\nresume: true\n")
+    assert run(program, ["train", "--config", str(tmp_path / "a.yaml"), "--learning_rate", "3"]) == 0
+    assert SEEN == [TrainConfig(model="from_environment", learning_rate=3, resume=True)]
+
+
+def test_print_config_is_read_back(program: Plugin, tmp_path, capsys) -> None:
+    assert run(program, ["train", "--model", "big", "--print_config"]) == 0
+    (tmp_path / "b.yaml").write_text(capsys.readouterr().out)
+    assert run(program, ["train", "--config", str(tmp_path / "b.yaml")]) == 0
+    assert SEEN == [TrainConfig(model="big")]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tran"], "unknown command 'tran'. Did you mean 'train'?"),
+        (["train", "--learning_rat", "3"], "unknown flag '--learning_rat'. Did you mean '--learning_rate'?"),
+        (["train", "--learning-rat=3"], "unknown flag '--learning_rat'. Did you mean '--learning_rate'?"),
+        (["train", "--learning_rate", "fast"], "--learning_rate: Expected a float. Got value: fast"),
+        (["train", "stray"], "unexpected argument 'stray'"),
+        (["train", "--config", "no_such.yaml"], "no_such.yaml"),
+        (["train", "--fail", "user"], "file.fa, line 3: not DNA; remove it."),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(program: Plugin, capsys, words, said) -> None:
+    assert run(program, words) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("toy: ")
+    assert said in lines[0]
+
+
+def test_an_unknown_key_in_a_file_is_named(program: Plugin, capsys, tmp_path) -> None:
+    (tmp_path / "c.yaml").write_text("learning_rte: 2\n")
+    assert run(program, ["train", "--config", str(tmp_path / "c.yaml")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "unknown key 'learning_rte'. Did you mean 'learning_rate'?" in line
+    assert "c.yaml" in line
+
+
+@pytest.mark.parametrize("text", ["a: [1, 2\n", "- a list\n", "\x00\x01", ""])
+def test_a_file_that_is_no_mapping_is_named(program: Plugin, capsys, tmp_path, text) -> None:
+    (tmp_path / "d.yaml").write_text(text)
+    assert run(program, ["train", "--config", str(tmp_path / "d.yaml")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "d.yaml" in line
+
+
+def test_our_own_faults_keep_their_traceback(program: Plugin) -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(program, ["train", "--fail", "ours"])
+
+
+@pytest.mark.parametrize(("how", "said"), [("keyboard", "interrupted"), ("interrupted", "state saved")])
+def test_an_interrupted_run_ends_with_130(program: Plugin, how: str, said: str, capsys) -> None:
+    assert run(program, ["train", "--fail", how]) == 130
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_help_lists_commands_and_flags(program: Plugin, capsys) -> None:
+    assert run(program, ["--help"]) == 0
+    assert "Train a model." in capsys.readouterr().out
+    assert run(program, []) == 0
+    assert "embed-all" in capsys.readouterr().out
+    assert run(program, ["train", "--help"]) == 0
+    told = capsys.readouterr().out
+    for name in dataclasses.fields(TrainConfig):
+        assert f"--{name.name}" in told
+    assert run(program, ["--version"]) == 0
+    assert "toy 9.9" in capsys.readouterr().out
+
+
+def test_shell_completion_knows_the_flags(program: Plugin, capsys) -> None:
+    assert run(program, ["--print_completion", "shtab-bash"]) == 0
+    assert "--learning_rate" in capsys.readouterr().out

@@ -1,0 +1,187 @@
+"""A run that was killed and resumed ends with the bits of one that never was."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import EarlyStopping
+
+from seqsuite.errors import UserError
+from seqsuite.training import Interrupted
+
+TIMES = ("seconds", "tokens_per_second")
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with open(folder / "metrics.csv", newline="") as file:
+        return [{name: value for name, value in row.items() if name not in TIMES} for row in csv.DictReader(file)]
+
+
+class Signal(Callback):
+    """Sends this process a signal in the middle of a step."""
+
+    def __init__(self, step: int, number: int = signal.SIGINT) -> None:
+        self.step, self.number = step, number
+
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        if trainer.global_step == self.step - 1:
+            os.kill(os.getpid(), self.number)
+
+
+# 3: a validation step; 4: a checkpoint; 5: nothing; 6: in the second epoch of the data; 11: before the end.
+@pytest.mark.parametrize("step", [0, 1, 3, 4, 5, 6, 8, 11])
+def test_killed_at_any_step(step: int, toy: Any, kill: Any, unbroken: Any, tmp_path: Path) -> None:
+    kill(tmp_path, step)
+    resumed = toy(tmp_path, resume=True)
+    whole = unbroken()
+    assert resumed.weights == whole.weights
+    assert rows(tmp_path) == rows(whole.result.folder)
+
+
+def test_killed_twice_between_checkpoints(toy: Any, kill: Any, unbroken: Any, tmp_path: Path) -> None:
+    kill(tmp_path, 6)
+    kill(tmp_path, 10, resume=True)
+    resumed = toy(tmp_path, resume=True)
+    assert resumed.weights == unbroken().weights
+    assert rows(tmp_path) == rows(unbroken().result.folder)
+
+
+@pytest.mark.parametrize("options", [{"accumulate": 2}, {"workers": 2}, {"valid": 0}, {"precision": "bf16-mixed"}])
+def test_killed_with_other_options(
+    options: dict[str, Any], toy: Any, kill: Any, unbroken: Any, tmp_path: Path
+) -> None:
+    kill(tmp_path, 7, **options)
+    resumed = toy(tmp_path, resume=True, **options)
+    assert resumed.weights == unbroken(**options).weights
+    assert rows(tmp_path) == rows(unbroken(**options).result.folder)
+
+
+def test_workers_change_nothing(unbroken: Any, toy: Any, kill: Any, tmp_path: Path) -> None:
+    assert unbroken(workers=2).weights == unbroken().weights
+    kill(tmp_path, 7, workers=2)
+    assert toy(tmp_path, resume=True, workers=0, checkpoint_every=3, log_every=1).weights == unbroken().weights
+
+
+def test_seed_changes_the_run(unbroken: Any) -> None:
+    assert unbroken(seed=1).weights != unbroken().weights
+
+
+def test_validation_changes_nothing(unbroken: Any) -> None:
+    assert unbroken(validate_every=5).weights == unbroken().weights == unbroken(valid=0).weights
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("step", [5, 6])
+def test_stopped_by_signal(number: int, step: int, toy: Any, unbroken: Any, tmp_path: Path) -> None:
+    """The step is finished, with its validation where one is due (6), saved, and nothing is lost."""
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match=f"stopped at step {step}; state saved in .*--resume"):
+        toy(tmp_path, callbacks=[Signal(step, number)])
+    assert signal.getsignal(number) is before
+    assert (tmp_path / "checkpoints" / f"step-{step:08d}.ckpt").exists()
+    assert toy(tmp_path, resume=True).weights == unbroken().weights
+    assert rows(tmp_path) == rows(unbroken().result.folder)
+
+
+def test_stopped_by_signal_with_workers(toy: Any, unbroken: Any, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        toy(tmp_path, callbacks=[Signal(6)], workers=2)
+    assert toy(tmp_path, resume=True, workers=2).weights == unbroken().weights
+
+
+def test_second_ctrl_c_leaves_at_once(toy: Any, unbroken: Any, tmp_path: Path) -> None:
+    class Twice(Signal):
+        def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
+            if trainer.global_step == self.step:
+                os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="at once"):
+        toy(tmp_path, callbacks=[Twice(6)])
+    assert not (tmp_path / "checkpoints" / "step-00000006.ckpt").exists()
+    assert toy(tmp_path, resume=True).weights == unbroken().weights
+
+
+def test_time_limit_saves_and_stops(toy: Any, unbroken: Any, tmp_path: Path) -> None:
+    first = toy(tmp_path, max_minutes=1e-9)
+    assert (first.result.reason, first.result.steps, first.result.model) == ("time", 1, None)
+    assert toy(tmp_path, resume=True).weights == unbroken().weights
+
+
+def test_finished_run_resumes_to_itself(toy: Any, tmp_path: Path) -> None:
+    first = toy(tmp_path)
+    again = toy(tmp_path, resume=True)
+    assert again.weights == first.weights
+    assert (again.result.steps, again.result.reason) == (12, "finished")
+    assert again.result.metrics == first.result.metrics
+
+
+def test_more_steps_where_the_schedule_permits(toy: Any, tmp_path: Path) -> None:
+    flat = {"lr": 0.01, "min_lr": 0.01, "warmup": 2}
+    whole = toy(tmp_path / "whole", steps=12, **flat)
+    toy(tmp_path / "short", steps=5, **flat)
+    longer = toy(tmp_path / "short", steps=12, resume=True, **flat)
+    assert longer.weights == whole.weights
+    with pytest.raises(UserError, match=r"has done 12 steps already"):
+        toy(tmp_path / "short", steps=6, resume=True, **flat)
+
+
+def test_damaged_newest_checkpoint_falls_back(
+    toy: Any, kill: Any, unbroken: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kill(tmp_path, 10, validate_every=5)
+    older, newest = sorted((tmp_path / "checkpoints").glob("step-*.ckpt"))
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 3] ^= 1  # one bit, inside a tensor or its description
+    newest.write_bytes(data)
+    assert toy(tmp_path, resume=True).weights == unbroken().weights
+    told = capsys.readouterr().err
+    assert f"{newest} is damaged" in told
+    assert f"at step {int(older.stem[5:])} of 12" in told
+
+
+def test_all_checkpoints_damaged(toy: Any, kill: Any, tmp_path: Path) -> None:
+    kill(tmp_path, 10)
+    for path in (tmp_path / "checkpoints").glob("*.ckpt"):
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"no checkpoint of .* can be read.*--overwrite"):
+        toy(tmp_path, resume=True)
+
+
+def test_checkpoints_hold_no_code(toy: Any, tmp_path: Path) -> None:
+    toy(tmp_path)
+    for path in (tmp_path / "checkpoints").glob("*.ckpt"):
+        assert torch.load(path, weights_only=True)["global_step"] > 0
+
+
+def test_best_and_newest_are_kept(toy: Any, tmp_path: Path) -> None:
+    result = toy(tmp_path, checkpoint_every=1, keep_checkpoints=3).result
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == ["best.ckpt", "step-00000010.ckpt", "step-00000011.ckpt", "step-00000012.ckpt"]
+    valid = {int(row["step"]): float(row["valid_loss"]) for row in rows(tmp_path) if row["valid_loss"]}
+    assert torch.load(result.best, weights_only=True)["global_step"] == min(valid, key=lambda step: valid[step])
+
+
+def test_export_of_the_best(toy: Any, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    toy(tmp_path)
+    result = toy(tmp_path, resume=True).result
+    weights = load_file(result.model / "model.safetensors")
+    last = torch.load(result.checkpoint, weights_only=True)["state_dict"]
+    assert {f"model.{name}" for name in weights} == set(last)
+    assert all(torch.equal(value, last[f"model.{name}"]) for name, value in weights.items())
+
+
+def test_lightning_callbacks_see_validation_metrics(toy: Any, tmp_path: Path) -> None:
+    """EarlyStopping ends the run after the first validation without a gain of 100."""
+    stopper = EarlyStopping("valid_loss", min_delta=100.0, patience=1)
+    result = toy(tmp_path, callbacks=[stopper]).result
+    assert (result.reason, result.steps) == ("early", 6)
+    assert result.checkpoint.name == "step-00000006.ckpt"
