@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from seqsuite import plugins
 from seqsuite.cli import main
 from seqsuite.errors import UnknownNameError
@@ -106,7 +107,7 @@ def fresh(tmp_path, monkeypatch):
         ("import no_such_package_anywhere", "ModuleNotFoundError"),
         ("plugin = 3", "TypeError: is a int, not a seqsuite.plugins.Plugin"),
         ("raise RuntimeError('two\\nlines')", "RuntimeError: two lines"),
-        ("from seqsuite.plugins import Plugin\nplugin = Plugin(name='seqdna', version='1')", "taken by another plugin"),
+        ("from seqsuite.plugins import Plugin\nplugin = Plugin(name='seqdna', version='1')", "calls itself 'seqdna'"),
     ],
 )
 def test_a_broken_plugin_is_reported_and_breaks_nothing(fresh, capsys, code, reason) -> None:

@@ -48,12 +48,15 @@ def _found(config: pytest.Config) -> list[Path]:
     """Return all case folders of this run, one a name where shipped copies and originals meet."""
     given = _given(config)
     if given is not None:
-        found = find_cases(given)
-        if not found:
-            raise pytest.UsageError(f"--cases: no case (a folder with config.json) below {', '.join(map(str, given))}")
-        return found
+        return find_cases(given)
     shared = config.rootpath.parent / "shared" / "parity"
     return list({(path.parent.name, path.name): path for path in find_cases([shared, SHIPPED])}.values())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    given = _given(config)
+    if given is not None and not find_cases(given):
+        raise pytest.UsageError(f"--cases: no case (a folder with config.json) below {', '.join(map(str, given))}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

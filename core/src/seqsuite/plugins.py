@@ -79,8 +79,10 @@ def _scan() -> tuple[dict[str, Plugin], tuple[Broken, ...]]:
             loaded = entry.load()
             if not isinstance(loaded, Plugin):
                 raise TypeError(f"is a {type(loaded).__name__}, not a seqsuite.plugins.Plugin")
+            if loaded.name != entry.name:
+                raise ValueError(f"is announced as {entry.name!r} but calls itself {loaded.name!r}")
             if loaded.name in found:
-                raise ValueError(f"its name {loaded.name!r} is taken by another plugin")
+                raise ValueError("another package has announced this name before")
         except Exception as error:
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             broken.append(Broken(entry.name, entry.value, reason))

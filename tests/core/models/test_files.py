@@ -53,19 +53,19 @@ def test_a_full_disk_leaves_the_earlier_export(export, monkeypatch, failing):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(*((files, "save_file") if failing == "save_file" else (files.os, "fsync")), full)
-    with pytest.raises(UserError, match="cannot write the model .*No space left"):
+    with pytest.raises(UserError, match=r"cannot write the model .*No space left"):
         seqsuite.create_model("mamba_lm_debug").save_pretrained(export)
     assert {path.name: path.read_bytes() for path in export.iterdir()} == before
     assert [path.name for path in export.parent.iterdir()] == ["export"]
 
 
 def test_missing_folder_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="is no folder and no hub id"):
+    with pytest.raises(UserError, match=r"is no folder and no hub id"):
         seqsuite.load_model(tmp_path / "nowhere")
 
 
 def test_unreachable_hub_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="owner/name: no such folder, and the hub does not give it") as caught:
+    with pytest.raises(UserError, match=r"owner/name: no such folder, and the hub does not give it") as caught:
         seqsuite.load_model("owner/name", local_files_only=True, cache_dir=tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -92,7 +92,7 @@ def test_foreign_or_damaged_config_is_one_line(export, content, message):
 
 def test_config_fields_are_strict(export):
     edit_config(export, n_layers=2)
-    with pytest.raises(UserError, match="'n_layers'.*Did you mean 'n_layer'"):
+    with pytest.raises(UserError, match=r"'n_layers'.*Did you mean 'n_layer'"):
         seqsuite.load_model(export)
 
 
@@ -100,13 +100,13 @@ def test_config_fields_are_strict(export):
 def test_damaged_weights_are_one_line(export, damage):
     path = export / "model.safetensors"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UserError, match="is damaged or no safetensors file"):
+    with pytest.raises(UserError, match=r"is damaged or no safetensors file"):
         seqsuite.load_model(export)
 
 
 def test_pickle_is_not_read(export):
     (export / "model.safetensors").write_bytes(pickle.dumps({"embedding.weight": 1}))
-    with pytest.raises(UserError, match="is damaged or no safetensors file"):
+    with pytest.raises(UserError, match=r"is damaged or no safetensors file"):
         seqsuite.load_model(export)
 
 
@@ -125,7 +125,7 @@ def test_another_class_is_refused(export):
     class Other(Model):
         pass
 
-    with pytest.raises(UserError, match="holds a MixerLM, not a Other"):
+    with pytest.raises(UserError, match=r"holds a MixerLM, not a Other"):
         Other.from_pretrained(export)
 
 

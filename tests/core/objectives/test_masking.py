@@ -62,5 +62,5 @@ def test_numpy_in_numpy_out_from_numpys_generator():
 
 
 def test_rates_that_are_no_shares_are_refused():
-    with pytest.raises(ValueError, match="mask_rate=1.5"):
+    with pytest.raises(ValueError, match=r"mask_rate=1.5"):
         mask_tokens(tokens_of(0), torch.Generator(), mask_rate=1.5, **OPTIONS)

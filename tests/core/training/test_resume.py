@@ -54,9 +54,7 @@ def test_killed_twice_between_checkpoints(toy: Any, kill: Any, unbroken: Any, tm
 
 
 @pytest.mark.parametrize("options", [{"accumulate": 2}, {"workers": 2}, {"valid": 0}, {"precision": "bf16-mixed"}])
-def test_killed_with_other_options(
-    options: dict[str, Any], toy: Any, kill: Any, unbroken: Any, tmp_path: Path
-) -> None:
+def test_killed_with_other_options(options: dict[str, Any], toy: Any, kill: Any, unbroken: Any, tmp_path: Path) -> None:
     kill(tmp_path, 7, **options)
     resumed = toy(tmp_path, resume=True, **options)
     assert resumed.weights == unbroken(**options).weights

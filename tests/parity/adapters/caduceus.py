@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from seqdna.convert import config_from_published, from_published
-from seqdna.models import Caduceus
-from seqdna.models.strands import from_strands
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from seqdna.convert import config_from_published, from_published
+from seqdna.models import Caduceus
+from seqdna.models.strands import from_strands
 from seqsuite.objectives import cross_entropy
 from seqsuite.testing.parity import Case, adapter
 
@@ -17,12 +17,11 @@ from seqsuite.testing.parity import Case, adapter
 def caduceus(case: Case) -> dict[str, Tensor]:
     config = config_from_published(case.hyperparameters, case.weights)
     model = Caduceus(config).eval()
-    leaves = {
-        name: tensor.clone().requires_grad_(tensor.is_floating_point()) for name, tensor in case.weights.items()
-    }
+    leaves = {name: tensor.clone().requires_grad_(tensor.is_floating_point()) for name, tensor in case.weights.items()}
     weights = from_published(leaves, config)
     fold = from_strands if config.rcps else lambda rows: rows
     ids, labels = case.take("input_ids"), case.take("labels")
+    token_weights = case.take("loss_weights") if "loss_weights" in case.inputs else None
 
     with torch.no_grad():
         final, results = watched(model, weights, ids, fold)
@@ -31,7 +30,9 @@ def caduceus(case: Case) -> dict[str, Tensor]:
     if config.head == "masked_lm":
         results["logits"] = out
         results["rc_logits"] = functional_call(model, weights, (case.take("rc_input_ids"),))
-        loss = cross_entropy(out, labels, ignore_index=config.pad_token_id).mean
+        loss = cross_entropy(
+            out, labels, ignore_index=case.hyperparameters["pad_token_id"], token_weights=token_weights
+        ).mean
     else:
         results["cls_logits"] = out
         loss = cross_entropy(out, labels).mean

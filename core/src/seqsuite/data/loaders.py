@@ -7,7 +7,9 @@ holds the positions s * B ... (s + 1) * B - 1; rank r of w takes every w-th of t
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -82,10 +84,23 @@ class ScoringBatches(Sampler[list[int]]):
             yield [0]
 
 
-def _ignore_signals(_worker: int) -> None:
-    """Leave Ctrl-C and SIGTERM, which reach the whole process group, to the main process."""
+def _deaf_to_strangers(_worker: int) -> None:
+    """Leave Ctrl-C and SIGTERM, which reach the whole process group, to the main process.
+
+    It wants to finish its step, for which it needs its workers. They still go when it tells them to.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if not hasattr(signal, "sigwaitinfo"):
+        return
+    parent = os.getppid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def listen() -> None:
+        while signal.sigwaitinfo([signal.SIGTERM]).si_pid != parent:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
 
 
 def make_loader(
@@ -111,7 +126,7 @@ def make_loader(
         batch_sampler=batches,
         num_workers=workers,
         generator=torch.Generator().manual_seed(seed & (2**63 - 1)),
-        worker_init_fn=_ignore_signals if workers else None,
+        worker_init_fn=_deaf_to_strangers if workers else None,
         collate_fn=getattr(dataset, "collate", None),
         pin_memory=pin_memory,
     )

@@ -180,7 +180,7 @@ class Mamba(ProjectedMixer):
     def _scan(self, x: Tensor, z: Tensor, **options: Any) -> Any:
         """Scan and gate the convolved stream."""
         delta, B, C = self._parameters_of(x)
-        shared = {"D": self.D, "z": z, "delta_bias": self.dt_proj.bias, "delta_softplus": True}
+        shared: dict[str, Any] = {"D": self.D, "z": z, "delta_bias": self.dt_proj.bias, "delta_softplus": True}
         return selective_scan(x, delta, self._A(), B, C, **shared, **options)
 
     def _parameters_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

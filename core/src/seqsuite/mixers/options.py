@@ -157,7 +157,9 @@ def check_arguments(function: Callable[..., Any], owner: str, given: Mapping[str
 
     Positional parameters (a mixer's `d_model`) are the caller's; only keyword-only ones are options.
     """
-    target = function.__init__ if isinstance(function, type) else function
+    target: Any = function
+    if isinstance(function, type):
+        target = function.__init__  # type: ignore[misc]
     hints = typing.get_type_hints(target)
     parameters = inspect.signature(target).parameters.values()
     types_ = {p.name: hints.get(p.name, Any) for p in parameters if p.kind is p.KEYWORD_ONLY}

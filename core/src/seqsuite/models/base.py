@@ -108,7 +108,7 @@ def init_weights(model: nn.Module, *, embedding_std: float) -> None:
 def padding_of(input_ids: Tensor, pad_token_id: int) -> Seq | None:
     """Return the `Seq` of a padded batch (B, L), or None where nothing is padded."""
     valid = input_ids != pad_token_id
-    # A traced graph cannot depend on the data: there the mask always stays.
-    if not torch.compiler.is_compiling() and bool(valid.all()):
-        return None
-    return Seq.from_mask(valid)
+    if torch.compiler.is_compiling():
+        # A traced graph cannot depend on the data: the mask stays, wherever the padding may be.
+        return Seq(valid, None, None)
+    return None if bool(valid.all()) else Seq.from_mask(valid)

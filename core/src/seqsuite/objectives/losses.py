@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +23,8 @@ IGNORE = -100
 """Label of a position that no loss looks at."""
 
 
-class Loss(NamedTuple):
+@dataclass(frozen=True)
+class Loss:
     """A sum over tokens and what it is divided by.
 
     Attributes:
@@ -44,10 +45,8 @@ class Loss(NamedTuple):
         """Bits per token; 0 where no token counts."""
         return self.mean / math.log(2)
 
-    def __add__(self, other: object) -> Loss:  # type: ignore[override]
+    def __add__(self, other: Loss) -> Loss:
         """Pool with the loss of another batch."""
-        if not isinstance(other, Loss):
-            return NotImplemented
         return Loss(self.total + other.total, self.count + other.count)
 
 

@@ -1,7 +1,7 @@
 """Masked-language-model corruption (Devlin et al. 2019): a pure function of tokens and a generator.
 
-    masked = mask_tokens(tokens, generator, mask_id=3, random_ids=(7, 8, 9, 10), special_ids=(0, 1, 4))
-    loss = cross_entropy(model(masked.input_ids), masked.labels)
+masked = mask_tokens(tokens, generator, mask_id=3, random_ids=(7, 8, 9, 10), special_ids=(0, 1, 4))
+loss = cross_entropy(model(masked.input_ids), masked.labels)
 """
 
 from __future__ import annotations

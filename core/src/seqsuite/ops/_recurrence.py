@@ -2,7 +2,8 @@
 
 Wide states take one multiply-add a step. Narrow ones, where the cost of a call dominates, take two
 levels: segments side by side, then the carry from segment to segment, then one correction of all.
-Both only multiply and add decays, so decays that underflow or are exactly zero lose nothing.
+Both only multiply and add decays, so decays that underflow or are exactly zero lose nothing. The
+views of the steps are made once and used for every run, which halves the cost of a call.
 """
 
 from __future__ import annotations
@@ -16,50 +17,65 @@ NARROW = 2048
 """Elements of a state below which the two-level form is faster."""
 
 
-def recur_(x: Tensor, decay: Tensor, state: Tensor, *, reverse: bool = False) -> Tensor:
-    """Run the recurrence over x (B, T, ...) in place and return the last state, a view of x if T > 0.
+class Recurrence:
+    """The recurrence over two buffers that are filled anew before each run."""
 
-    Args:
-        x: Inputs (B, T, ...), overwritten by the states.
-        decay: Decays (B, T, ...), left as they are.
-        state: The state before the first step (B, ...).
-        reverse: Begin at the last step.
-    """
-    steps = x.shape[1]
-    inner = math.isqrt(steps // 2) if state.numel() < NARROW else 0
-    if inner < 4:
-        return _sequential(x, decay, state, reverse)
-    rest = steps % inner
-    cut = rest if reverse else steps - rest
-    (x_near, x_far), (decay_near, decay_far) = ((m[:, :cut], m[:, cut:]) for m in (x, decay))
-    if reverse:
-        state = _two_level(x_far, decay_far, state, inner, reverse)
-        return _sequential(x_near, decay_near, state, reverse)
-    state = _two_level(x_near, decay_near, state, inner, reverse)
-    return _sequential(x_far, decay_far, state, reverse)
+    def __init__(self, x: Tensor, decay: Tensor, *, reverse: bool = False) -> None:
+        """Bind the buffers.
 
+        Args:
+            x: Inputs (B, T, ...), overwritten by the states.
+            decay: Decays (B, T, ...), left as they are.
+            reverse: Begin at the last step.
+        """
+        steps = x.shape[1]
+        inner = math.isqrt(steps // 2) if steps and x[:, 0].numel() < NARROW else 0
+        inner = inner if inner >= 4 else 0
+        rest = steps % inner if inner else steps
+        cut = rest if reverse else steps - rest
+        halves = [(x[:, :cut], decay[:, :cut]), (x[:, cut:], decay[:, cut:])]
+        near, far = halves[::-1] if reverse else halves
+        self._order = -1 if reverse else 1
+        self._segments = self._split(*near, inner) if inner else None
+        self._steps = self._pairs(*far)
 
-def _sequential(x: Tensor, decay: Tensor, state: Tensor, reverse: bool) -> Tensor:
-    order = -1 if reverse else 1
-    for x_t, decay_t in zip(x.unbind(1)[::order], decay.unbind(1)[::order], strict=True):
-        state = x_t.addcmul_(decay_t, state)
-    return state
+    def run(self, state: Tensor) -> Tensor:
+        """Run from `state` (B, ...) and return the last state, a view of x if T > 0."""
+        if self._segments:
+            state = self._run_segments(state, *self._segments)
+        for x_t, decay_t in self._steps:
+            state = x_t.addcmul_(decay_t, state)
+        return state
 
+    def _pairs(self, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
+        """Give the steps along the second axis, in the order of the run."""
+        return list(zip(*(m.unbind(1)[:: self._order] for m in tensors), strict=True))
 
-def _two_level(x: Tensor, decay: Tensor, state: Tensor, inner: int, reverse: bool) -> Tensor:
-    """Segments of `inner` steps: (B, S * inner, ...) as (B, S, inner, ...)."""
-    order = -1 if reverse else 1
-    segments, factors = (m.unflatten(1, (-1, inner)) for m in (x, decay))
-    power = torch.empty_like(factors)  # product of the decays since the segment's start
-    local, factor, product = (m.unbind(2)[::order] for m in (segments, factors, power))
-    product[0].copy_(factor[0])
-    for j in range(1, inner):
-        local[j].addcmul_(factor[j], local[j - 1])
-        torch.mul(factor[j], product[j - 1], out=product[j])
-    entering = torch.empty_like(local[-1])
-    ends = (m.unbind(1)[::order] for m in (entering, product[-1], local[-1]))
-    for slot, total, end in zip(*ends, strict=True):
-        slot.copy_(state)
-        state = torch.addcmul(end, total, slot)
-    segments.addcmul_(power, entering.unsqueeze(2))
-    return local[-1].unbind(1)[::order][-1]
+    def _split(self, x: Tensor, decay: Tensor, inner: int) -> tuple:
+        """Cut (B, S * inner, ...) into S segments: views of columns (B, S, ...), of ends (B, ...) and of all."""
+        x, decay = (m.unflatten(1, (-1, inner)) for m in (x, decay))
+        power = torch.empty_like(decay)  # product of the decays since the segment's start
+        entering = torch.empty_like(decay[:, :, 0])
+        columns = list(zip(*(m.unbind(2)[:: self._order] for m in (x, decay, power)), strict=True))
+        ends = self._pairs(entering, columns[-1][2], columns[-1][0])
+        return columns, ends, x, power, entering.unsqueeze(2)
+
+    def _run_segments(
+        self,
+        state: Tensor,
+        columns: list[tuple[Tensor, Tensor, Tensor]],
+        ends: list[tuple[Tensor, Tensor, Tensor]],
+        x: Tensor,
+        power: Tensor,
+        entering: Tensor,
+    ) -> Tensor:
+        local, _, product = columns[0]
+        product.copy_(columns[0][1])
+        for x_t, decay_t, power_t in columns[1:]:
+            local = x_t.addcmul_(decay_t, local)
+            product = torch.mul(decay_t, product, out=power_t)
+        for slot, total, end in ends:
+            slot.copy_(state)
+            state = torch.addcmul(end, total, slot)
+        x.addcmul_(power, entering)
+        return ends[-1][2]

@@ -328,6 +328,8 @@ def _run(trainer: Trainer, task: Task, data: RunData, checkpoint: Path | None, k
         # Lightning turns a Ctrl-C before the first step into SystemExit.
         raise Interrupted("stopped at once; nothing was saved since the last checkpoint") from error
     finally:
+        # An exception in a validation makes Lightning forget the training loader and its workers.
+        trainer.fit_loop.teardown()
         keeper.meter.close()
         keeper.release()
     return ""

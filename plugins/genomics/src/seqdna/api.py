@@ -19,15 +19,16 @@ import numpy as np
 import torch
 
 from seqdna.evaluation import evaluating
+from seqdna.models.caduceus import Caduceus
 from seqdna.tokenizers import NucleotideTokenizer
 from seqsuite.errors import UserError, unknown_name
-from seqsuite.models import Model, load_model
+from seqsuite.models import load_model
 from seqsuite.reports import TableView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Sequences = str | Sequence[str] | Mapping[str, str]
+Sequences = str | Sequence[str] | Mapping[str, str] | Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ class Embeddings(TableView):
         return left[:, :k] * scale[:k]
 
     def save(self, path: str | Path) -> Path:
-        """Write an .npz file: `names`, `lengths`, and `vectors` (with pool "none": all rows, one sequence after another).
+        """Write an .npz file with `names`, `lengths` and `vectors`.
+
+        With pool "none" the vectors of all bases lie one sequence after another: (sum of lengths, D).
 
         Raises:
             UserError: The disk is full or the place is not writable.
@@ -148,7 +151,9 @@ class GenomeModel:
         summary: The run's summary.json, empty for a bare model folder.
     """
 
-    def __init__(self, model: Model, tokenizer: NucleotideTokenizer, summary: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, model: Caduceus, tokenizer: NucleotideTokenizer, summary: Mapping[str, Any] | None = None
+    ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.summary = dict(summary or {})
@@ -254,6 +259,8 @@ def load(source: str | Path, *, device: str = "cpu") -> GenomeModel:
     if not (folder / "config.json").is_file():
         raise UserError(f"{path} holds no model; give a run folder of `seqdna pretrain` or a model folder.")
     model = load_model(folder)
+    if not isinstance(model, Caduceus):
+        raise UserError(f"{folder} holds a {type(model).__name__}, which is no genome model of seqdna.")
     settings = _json(folder / "tokenizer.json")
     summary = _json(path / "summary.json") if folder != path else {}
     return GenomeModel(

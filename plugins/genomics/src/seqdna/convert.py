@@ -148,7 +148,8 @@ def published_names(config: CaduceusConfig) -> tuple[dict[str, str], dict[str, s
 
     Canonical names are those of Ph, without Lightning's prefix and without PS's wrappers.
     """
-    names, ties = {"embedding.weight": f"{_WORDS}.weight"}, {}
+    names = {"embedding.weight": f"{_WORDS}.weight"}
+    ties: dict[str, str] = {}
     norm = ["weight"] + ["bias"] * (config.norm == "layer")
     options = config.mixer_options
     for layer in range(config.n_layer):

@@ -8,7 +8,9 @@ result.bits_per_base, result.pooled
 
 from __future__ import annotations
 
+import functools
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -16,17 +18,31 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 import seqsuite
 from seqdna.baselines import CountBaselines, count_baselines
-from seqdna.data import EvalSites, Genome, Splits, TiledWindows, TrainWindows, eval_sites, held_out_blocks, open_genome
-from seqdna.data import shared_kmers, total_length
-from seqdna.evaluation import SiteScores, score_sites, standard_error
+from seqdna.data import (
+    EvalSites,
+    Genome,
+    Splits,
+    TiledWindows,
+    TrainWindows,
+    eval_sites,
+    held_out_blocks,
+    open_genome,
+    shared_kmers,
+    total_length,
+)
+from seqdna.evaluation import SiteScores, evaluating, score_sites, standard_error
 from seqdna.tasks import MaskedLanguageModelling, MaskedWindows
 from seqdna.tokenizers import NucleotideTokenizer
 from seqdna.verbs import PretrainConfig
+from seqsuite.cli.output import print_table
 from seqsuite.errors import UserError
 from seqsuite.models import Model, model_config
-from seqsuite.reports import TableView
+from seqsuite.objectives import cross_entropy
+from seqsuite.reports import Report, TableView, line_figure, loss_curves, training_report
 from seqsuite.training import RunFolder, fit, seed_everything
 from seqsuite.training.run_folder import process_rank, write_text
 
@@ -100,8 +116,6 @@ class PretrainResult(TableView):
 
     def figure(self) -> Figure:
         """Draw the bits of count models by context size, and the model's."""
-        from seqsuite.reports import line_figure
-
         curves = {
             "one-sided, by order": ([int(k) for k in self.markov], list(self.markov.values())),
             "two-sided, by bases on either side": ([int(k) for k in self.two_sided], list(self.two_sided.values())),
@@ -170,13 +184,13 @@ def _open(config: PretrainConfig) -> _Inputs:
     splits = held_out_blocks(genome, valid=config.valid_fraction, test=config.test_fraction)
     train = TrainWindows(genome, splits.train, config.length, seed=config.seed)
     valid = TiledWindows(genome, splits.valid, config.length, seed=config.seed)
-    masks = {"mask_rate": config.mask_rate, "seed": config.seed}
+    masked = functools.partial(MaskedWindows, tokenizer=tokenizer, mask_rate=config.mask_rate, seed=config.seed)
     return _Inputs(
         genome,
         splits,
         tokenizer,
-        MaskedWindows(train, tokenizer, **masks),
-        MaskedWindows(valid, tokenizer, **masks, length=min(len(valid), config.valid_windows)),
+        masked(train),
+        masked(valid, length=min(len(valid), config.valid_windows)),
         eval_sites(splits.test, genome, config.eval_sites, config.length, seed=config.seed),
     )
 
@@ -236,13 +250,6 @@ def _beside(scores: SiteScores, sites: EvalSites, counts: CountBaselines | None)
 
 def _bits_at_mask_rate(config: PretrainConfig, inputs: _Inputs, model: Model) -> float:
     """Return the loss on tiles of the test block at the training mask rate, in bits per masked base."""
-    import math
-
-    import torch
-
-    from seqdna.evaluation import evaluating
-    from seqsuite.objectives import cross_entropy
-
     tiles = TiledWindows(inputs.genome, inputs.splits.test, config.length, seed=config.seed)
     data = MaskedWindows(tiles, inputs.tokenizer, mask_rate=config.mask_rate, seed=config.seed)
     total, count = 0.0, 0
@@ -257,9 +264,6 @@ def _bits_at_mask_rate(config: PretrainConfig, inputs: _Inputs, model: Model) ->
 
 
 def _write(config: PretrainConfig, result: PretrainResult, inputs: _Inputs, folder: RunFolder) -> None:
-    from seqsuite.reports import Report, loss_curves
-    from seqsuite.reports.training import training_report
-
     write_text(folder.path / _SUMMARY, json.dumps(result.to_dict(), indent=2, default=str) + "\n")
     report = Report(f"{result.model} on {Path(config.fasta).name}", subtitle=str(folder.path.name))
     report.heading("Held-out bits per base").table(result.table())
@@ -282,8 +286,6 @@ def _caption(result: PretrainResult) -> str:
 
 
 def _show(result: PretrainResult) -> None:
-    from seqsuite.cli.output import print_table
-
     rows = result.table()
     print_table(
         tuple(rows[0]), [tuple(row.values()) for row in rows], title="\nHeld-out bits per base (less is better)"

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-STEP = 16384
+STEP = 32768
 """Elements of one step's state that one thread takes at a time, about."""
-TILE = 131072
-"""Elements of a tile a thread, about: four such buffers should stay in the cache."""
+TILE = 524288
+"""Elements of a tile a thread, about: few calls, and three such buffers still stay in the cache."""
 
 
 def compute_dtype(u: Tensor) -> torch.dtype:
@@ -24,7 +24,7 @@ def compute_dtype(u: Tensor) -> torch.dtype:
 def chunk_length(batch: int, length: int, width: int, state: int) -> int:
     """Return how many steps a tile holds."""
     step = min(batch * width * state, max(STEP, width * state))
-    return min(length, max(8, min(256, TILE // step)))
+    return min(length, max(8, min(1024, TILE // step)))
 
 
 def row_slices(batch: int, width: int, state: int) -> list[slice]:
@@ -34,10 +34,11 @@ def row_slices(batch: int, width: int, state: int) -> list[slice]:
     return [slice(at, min(at + rows, batch)) for at in range(0, batch, rows)]
 
 
-def time_slices(length: int, chunk: int, reverse: bool) -> list[slice]:
-    """Cut the time axis into tiles, in the order in which the recurrence meets them; the last may be short."""
-    cuts = [(at, min(at + chunk, length)) for at in range(0, length, chunk)]
-    return [slice(length - end, length - begin) if reverse else slice(begin, end) for begin, end in cuts]
+def time_sizes(length: int, chunk: int, reverse: bool) -> list[int]:
+    """Cut the time axis into tiles, left to right; the short one is the last that the recurrence meets."""
+    whole, rest = divmod(length, chunk)
+    short = [rest] if rest else []
+    return short + [chunk] * whole if reverse else [chunk] * whole + short
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class Layout:
 def sum_states(states: Tensor, weights: Tensor, scratch: Tensor) -> Tensor:
     """Sum states times weights over N: (R, T, G, N, P) by (R, T, G, N, 1) or (G, N, P) to (R, T, D)."""
     n, p = states.shape[-2:]
-    if n <= 4:
+    if n <= 4 or (n <= 8 and n * p < 400):  # below 400 products torch.bmm leaves the fast library
         pairs = list(zip(states.unbind(-2), weights.unbind(-2), strict=True))
         total = pairs[0][0] * pairs[0][1]
         for state, weight in pairs[1:]:

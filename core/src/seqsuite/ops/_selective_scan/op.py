@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -19,6 +21,9 @@ _OPERANDS = (
     "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? delta_bias, "
     "Tensor? initial_state, Tensor? reset, bool delta_softplus, bool reverse, int chunk, str backend"
 )
+
+
+_TRITON_CHUNK = 8
 
 
 def selective_scan(
@@ -123,7 +128,7 @@ class _SelectiveScan(torch.autograd.Function):
     def forward(ctx: Any, *args: Any) -> tuple[Tensor, Tensor]:
         *operands, delta_softplus, reverse, backend = args
         u, _, A = operands[:3]
-        chunk = chunk_length(*u.shape, A.shape[1])
+        chunk = _TRITON_CHUNK if backend == "triton" else chunk_length(*u.shape, A.shape[1])
         ctx.options = (delta_softplus, reverse, chunk, backend)
         y, state, starts, inner = _forward(*operands, *ctx.options)
         ctx.save_for_backward(starts, inner, *operands)
@@ -138,18 +143,23 @@ class _SelectiveScan(torch.autograd.Function):
         return *needed, None, None, None, None
 
 
+def _path(backend: str) -> ModuleType:
+    """The module of a path; Triton is imported when first used."""
+    return import_module(f"{__package__}.triton") if backend == "triton" else portable
+
+
 def _run_forward(*args: Any) -> tuple[Tensor, ...]:
     *operands, backend = args
-    return portable.forward(*operands)
+    return _path(backend).forward(*operands)
 
 
 def _run_backward(*args: Any) -> tuple[Tensor, ...]:
     *operands, backend = args
-    return portable.backward(*operands)
+    return _path(backend).backward(*operands)
 
 
 def _fake_forward(*args: Any) -> tuple[Tensor, ...]:
-    u, _, A, B, C, _, z, _, _, _, _, _, chunk, _ = args
+    u, _, A, B, C, _, z, _, _, _, _, _, chunk, backend = args
     batch, length, width = u.shape
     dtype = compute_dtype(u)
     groups = next((m.shape[2] for m in (B, C) if m.ndim == 4), 1)
@@ -158,7 +168,7 @@ def _fake_forward(*args: Any) -> tuple[Tensor, ...]:
         torch.empty_like(u),
         u.new_empty(batch, width, A.shape[1], dtype=dtype),
         u.new_empty(-(-length // chunk), *states, dtype=dtype),
-        u.new_empty(u.shape if z is not None else 0, dtype=dtype),
+        u.new_empty(u.shape if z is not None and backend != "triton" else 0, dtype=dtype),
     )
 
 

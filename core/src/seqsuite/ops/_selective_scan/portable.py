@@ -3,19 +3,20 @@
 Tiles of a few rows and steps, small enough for the cache: elementwise work on the whole tile, then
 one in-place multiply-add a step. Only the states at the tiles' starts are kept; the backward pass
 recomputes the rest, tile by tile from the end. Decays are exp2 of dt times A log2(e), several times
-cheaper than exp; softplus is minus logsigmoid of the opposite, which PyTorch vectorises.
+cheaper than exp; softplus is minus logsigmoid of the opposite, which PyTorch vectorises. At such
+sizes a call costs as much as its work: views of the buffers are made once for every tile shape.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from seqsuite.ops._recurrence import recur_
+from seqsuite.ops._recurrence import Recurrence
 from seqsuite.ops._selective_scan._tiles import (
     Layout,
     add_sum,
@@ -23,28 +24,32 @@ from seqsuite.ops._selective_scan._tiles import (
     row_slices,
     sum_channels,
     sum_states,
-    time_slices,
+    time_sizes,
 )
 
 LOG2_E = math.log2(math.e)
 _aten = torch.ops.aten
 
 
-@dataclass
-class _Tile:
-    """The operands of one tile: u, dt (R, T, D), softplus's inner values; x = dt u and the rest (R, T, G, N, P)."""
+class _Frame:
+    """The buffers of one tile shape (R, T, G, N, P), with the recurrences bound to them."""
 
-    u: Tensor
-    dt: Tensor
-    softplus: tuple[Tensor, Tensor] | None
-    x: Tensor
-    decay: Tensor
-    B: Tensor
-    C: Tensor
+    def __init__(self, decay: Tensor, states: Tensor, g: Tensor | None, reverse: bool) -> None:
+        self.decay, self.states = decay, states
+        self.scan = Recurrence(states, decay, reverse=reverse)
+        if g is None:
+            return
+        earlier, later, first, last = slice(None, -1), slice(1, None), 0, -1
+        if reverse:
+            earlier, later, first, last = later, earlier, last, first
+        self.g, self.g_first, self.g_last = g, g[:, first], g[:, last]
+        self.decay_first, self.decay_later = decay[:, first], decay[:, later]
+        self.states_earlier = states[:, earlier]
+        self.adjoint = Recurrence(g[:, earlier], self.decay_later, reverse=not reverse)
 
 
 class _Scan:
-    """One call's operands, taken a tile at a time into buffers that are used again."""
+    """One call's operands, and the buffers that its tiles use in turn."""
 
     def __init__(
         self,
@@ -58,6 +63,7 @@ class _Scan:
         delta_softplus: bool,
         reverse: bool,
         chunk: int,
+        backward: bool,
     ) -> None:
         groups = next((m.shape[2] for m in (B, C) if m.ndim == 4), 1)
         self.layout = lay = Layout(groups, compute_dtype(u))
@@ -67,41 +73,61 @@ class _Scan:
         self.rate = self.A * LOG2_E
         self.B, self.C = (m if m.ndim == 4 else lay.states(m) for m in (B, C))
         self.rows = row_slices(u.shape[0], *A.shape)
-        self.times = time_slices(u.shape[1], chunk, reverse)
-        self._room = chunk * (self.rows[0].stop - self.rows[0].start) * A.numel()
-        self._buffers: dict[str, Tensor] = {}
+        self.sizes = time_sizes(u.shape[1], chunk, reverse)
+        room = chunk * (self.rows[0].stop - self.rows[0].start) * A.numel()
+        self._buffers = [self.A.new_empty(room) for _ in range(3 if backward else 2)]
+        self._frames: dict[tuple[int, int], _Frame] = {}
 
-    def buffer(self, name: str, rows: int, steps: int) -> Tensor:
-        """Return uninitialised (rows, steps, G, N, P), the same memory for every tile."""
-        if name not in self._buffers:
-            self._buffers[name] = self.A.new_empty(self._room)
-        return self._buffers[name][: rows * steps * self.A.numel()].view(rows, steps, *self.A.shape)
+    def frame(self, rows: int, steps: int) -> _Frame:
+        """Return the buffers for tiles of that shape; all shapes share their memory."""
+        if (rows, steps) not in self._frames:
+            size = rows * steps * self.A.numel()
+            decay, states, *g = (b[:size].view(rows, steps, *self.A.shape) for b in self._buffers)
+            self._frames[rows, steps] = _Frame(decay, states, g[0] if g else None, self.reverse)
+        return self._frames[rows, steps]
 
-    def read(self, x: Tensor, rows: slice, span: slice) -> Tensor:
-        """Return a tile of (B, L, ...) in the computation's precision."""
-        return x[rows, span].to(self.layout.dtype)
+    def tiles(self, rows: slice, others: Sequence[Tensor | None], matrices: Sequence[Tensor] = ()) -> Iterator[list]:
+        """Yield (u, delta, reset, B, C, *others, *matrices) of each tile in the order of the recurrence.
 
-    def tile(self, rows: slice, span: slice) -> _Tile:
-        lay = self.layout
-        u = self.read(self.u, rows, span)
-        dt = self.read(self.delta, rows, span)
-        if self.bias is not None:
-            dt = dt + self.bias
-        inner = None
-        if self.softplus:
-            raw = dt.neg()
-            negative, buffer = _aten.log_sigmoid_forward(raw)
-            dt, inner = negative.neg_(), (raw, buffer)
-        decay = torch.mul(lay.channels(dt), self.rate, out=self.buffer("decay", *dt.shape[:2])).exp2_()
-        if self.reset is not None:
-            decay.masked_fill_(self.reset[rows, span][..., None, None, None], 0)
-        B, C = (m if m.ndim == 3 else self.read(m, rows, span).unsqueeze(-1) for m in (self.B, self.C))
-        return _Tile(u, dt, inner, lay.channels(dt * u), decay, B, C)
+        Each is (B, L, ...) and cut, or None or empty and repeated; B, C and `matrices` may be constant (G, N, P).
+        """
+        columns: list[Sequence[Tensor | None]] = []
+        known = len(self.sizes)
+        for x in (self.u, self.delta, self.reset):
+            columns.append([None] * known if x is None else x[rows].split(self.sizes, 1))
+        for x in (self.B, self.C):
+            columns.append([x] * known if x.ndim == 3 else x[rows].split(self.sizes, 1))
+        for x in others:
+            columns.append([None] * known if x is None or not x.numel() else x[rows].split(self.sizes, 1))
+        for x in matrices:
+            columns.append([x] * known if x.ndim == 3 else x[rows].split(self.sizes, 1))
+        order = -1 if self.reverse else 1
+        return (list(parts) for parts in list(zip(*columns, strict=True))[::order])
 
-    def run(self, tile: _Tile, start: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the states (R, T, G, N, P) and the last one."""
-        states = torch.mul(tile.x, tile.B, out=self.buffer("states", *tile.dt.shape[:2]))
-        return states, recur_(states, tile.decay, start, reverse=self.reverse)
+
+class _Tile:
+    """One tile: u, dt (R, T, D), x = dt u (R, T, G, 1, P), B, C, and after `run` the states and decays."""
+
+    def __init__(
+        self, scan: _Scan, u: Tensor, delta: Tensor, reset: Tensor | None, B: Tensor, C: Tensor, start: Tensor
+    ) -> None:
+        lay = scan.layout
+        self.u, dt = u.to(lay.dtype), delta.to(lay.dtype)
+        if scan.bias is not None:
+            dt = dt + scan.bias
+        if scan.softplus:
+            self.raw = dt.neg()
+            dt, self.buffer = _aten.log_sigmoid_forward(self.raw)
+            dt.neg_()
+        self.dt = dt
+        self.B, self.C = (m if m.ndim == 3 else m.to(lay.dtype).unsqueeze(-1) for m in (B, C))
+        self.x = lay.channels(dt * self.u)
+        self.frame = frame = scan.frame(*dt.shape[:2])
+        self.decay = torch.mul(lay.channels(dt), scan.rate, out=frame.decay).exp2_()
+        if reset is not None:
+            self.decay.masked_fill_(reset[..., None, None, None], 0)
+        self.states = torch.mul(self.x, self.B, out=frame.states)
+        self.last = frame.scan.run(start)
 
 
 def forward(
@@ -123,27 +149,26 @@ def forward(
 
     The final state is (B, D, N), the starts are (tiles, B, G, N, P).
     """
-    scan = _Scan(u, delta, A, B, C, delta_bias, reset, delta_softplus, reverse, chunk)
+    scan = _Scan(u, delta, A, B, C, delta_bias, reset, delta_softplus, reverse, chunk, backward=False)
     lay = scan.layout
     y = torch.empty_like(u)
     inner = u.new_empty(u.shape if z is not None else 0, dtype=lay.dtype)
-    starts = scan.A.new_empty(len(scan.times), len(u), *scan.A.shape)
+    starts = scan.A.new_empty(len(scan.sizes), len(u), *scan.A.shape)
     starts[0] = 0 if initial_state is None else lay.states(initial_state)
     final = torch.empty_like(starts[0])
     skip = None if D is None else D.to(lay.dtype)
     for rows in scan.rows:
-        for index, span in enumerate(scan.times):
-            tile = scan.tile(rows, span)
-            states, last = scan.run(tile, starts[index, rows])
-            (starts[index + 1] if index + 1 < len(starts) else final)[rows] = last
-            out = sum_states(states, tile.C, tile.decay)
+        for index, (*parts, gate, y_part, inner_part) in enumerate(scan.tiles(rows, (z, y, inner))):
+            tile = _Tile(scan, *parts, starts[index, rows])
+            (starts[index + 1] if index + 1 < len(starts) else final)[rows] = tile.last
+            out = sum_states(tile.states, tile.C, tile.decay)
             if skip is not None:
                 out.addcmul_(tile.u, skip)
-            if z is None:
-                y[rows, span] = out
+            if gate is None:
+                y_part.copy_(out)
             else:
-                inner[rows, span] = out
-                torch.mul(out, F.silu(scan.read(z, rows, span)), out=y[rows, span])
+                inner_part.copy_(out)
+                torch.mul(out, F.silu(gate.to(lay.dtype)), out=y_part)
     return y, lay.flat(final), starts, inner
 
 
@@ -167,20 +192,21 @@ def backward(
     chunk: int,
 ) -> tuple[Tensor, ...]:
     """Return the gradients of u, delta, A, B, C, D, z, delta_bias and initial_state; empty where absent."""
-    scan = _Scan(u, delta, A, B, C, delta_bias, reset, delta_softplus, reverse, chunk)
+    scan = _Scan(u, delta, A, B, C, delta_bias, reset, delta_softplus, reverse, chunk, backward=True)
+    dtype = scan.layout.dtype
     grads = _Gradients(scan, D, z)
     carry = scan.layout.states(dfinal)
     for rows in scan.rows:
-        for index, span in reversed(list(enumerate(scan.times))):
-            tile = scan.tile(rows, span)
+        tiles = scan.tiles(rows, (dy, z, inner, grads.z, grads.u, grads.delta), (grads.B, grads.C))
+        for index, (*parts, g_y, gate, inner_part, dz, du, ddelta, dB, dC) in reversed(list(enumerate(tiles))):
             start = starts[index, rows]
-            states, _ = scan.run(tile, start)
-            g_y = scan.read(dy, rows, span)
-            if z is not None:
-                gate = scan.read(z, rows, span)
-                grads.z[rows, span] = _aten.silu_backward(g_y * inner[rows, span], gate)
+            tile = _Tile(scan, *parts, start)
+            g_y = g_y.to(dtype)
+            if gate is not None:
+                gate = gate.to(dtype)
+                dz.copy_(_aten.silu_backward(g_y * inner_part, gate))
                 g_y = g_y * F.silu(gate)
-            grads.add(tile, start, states, g_y, carry[rows], rows, span)
+            grads.add(tile, g_y, start, carry[rows], du, ddelta, dB, dC)
     found = (*grads.finish(), scan.layout.flat(carry))
     operands = (u, delta, A, B, C, D, z, delta_bias, initial_state)
     return tuple(u.new_empty(0) if x is None else g.to(x.dtype) for g, x in zip(found, operands, strict=True))
@@ -199,54 +225,56 @@ class _Gradients:
         self.D, self.bias = self.A.new_zeros(2, self.u.shape[2]).unbind(0)
 
     def add(
-        self, tile: _Tile, start: Tensor, states: Tensor, g_y: Tensor, carry: Tensor, rows: slice, span: slice
+        self,
+        tile: _Tile,
+        g_y: Tensor,
+        start: Tensor,
+        carry: Tensor,
+        du: Tensor,
+        ddelta: Tensor,
+        dB: Tensor,
+        dC: Tensor,
     ) -> None:
-        """Add one tile's part; `carry` comes in as the gradient of its last state and leaves as that of `start`.
+        """Add one tile's part, where du, ddelta, dB and dC are the tile's parts of the gradients.
 
-        g_t, the gradient of the state, is C_t g_y plus decay_{t+1} g_{t+1}: the same recurrence from the other end.
+        g_t, the gradient of the state, is C_t g_y plus decay_{t+1} g_{t+1}: the same recurrence from the
+        other end. `carry` comes in as the gradient of the tile's last state and leaves as that of `start`.
         """
-        scan, lay = self.scan, self.scan.layout
+        scan, frame, lay = self.scan, tile.frame, self.scan.layout
         out = lay.channels(g_y)
-        g = torch.mul(out, tile.C, out=scan.buffer("g", *g_y.shape[:2]))
-        g_log = self._adjoint(g, tile.decay, start, states, carry)
-        self._matrix(self.C, out, states, rows, span)
-        self._matrix(self.B, tile.x, g, rows, span)
-        g_x = sum_states(g, tile.B, states)
-        g_dt = sum_states(g_log, scan.A, states).addcmul_(g_x, tile.u)
+        g = torch.mul(out, tile.C, out=frame.g)
+        frame.g_last.add_(carry)
+        frame.adjoint.run(frame.g_last)
+        torch.mul(frame.decay_first, frame.g_first, out=carry)
+        _matrix(dC, out, tile.states)
+        _matrix(dB, tile.x, g)
+        frame.decay_later.mul_(frame.states_earlier)
+        frame.decay_first.mul_(start)
+        g_log = tile.decay.mul_(g)  # the gradient of dt A
+        g_x = sum_states(g, tile.B, tile.states)
+        g_dt = sum_states(g_log, scan.A, tile.states).addcmul_(g_x, tile.u)
         add_sum(self.A, torch.mul(g_log, lay.channels(tile.dt), out=g))
         if self.skip is None:
-            torch.mul(g_x, tile.dt, out=self.u[rows, span])
+            torch.mul(g_x, tile.dt, out=du)
         else:
-            torch.addcmul(g_x.mul_(tile.dt), g_y, self.skip, out=self.u[rows, span])
+            torch.addcmul(g_x.mul_(tile.dt), g_y, self.skip, out=du)
             add_sum(self.D, g_y * tile.u)
-        if tile.softplus is not None:
-            g_dt = _aten.log_sigmoid_backward(g_dt, *tile.softplus)
+        if scan.softplus:
+            g_dt = _aten.log_sigmoid_backward(g_dt, tile.raw, tile.buffer)
         if scan.bias is not None:
             add_sum(self.bias, g_dt)
-        self.delta[rows, span] = g_dt
-
-    def _adjoint(self, g: Tensor, decay: Tensor, start: Tensor, states: Tensor, carry: Tensor) -> Tensor:
-        """Run g's recurrence in place; return the gradient of dt A, in the decays' place."""
-        earlier, later = slice(None, -1), slice(1, None)
-        first, last = (-1, 0) if self.scan.reverse else (0, -1)
-        if self.scan.reverse:
-            earlier, later = later, earlier
-        g[:, last] += carry
-        recur_(g[:, earlier], decay[:, later], g[:, last], reverse=not self.scan.reverse)
-        torch.mul(decay[:, first], g[:, first], out=carry)
-        decay[:, later].mul_(states[:, earlier])
-        decay[:, first].mul_(start)
-        return decay.mul_(g)
-
-    def _matrix(self, total: Tensor, weights: Tensor, states: Tensor, rows: slice, span: slice) -> None:
-        """Gradient of B or C: summed over everything if constant, else over the channels of each group."""
-        if total.ndim == 3:
-            add_sum(total, weights * states)
-        else:
-            total[rows, span] = sum_channels(weights, states)
+        ddelta.copy_(g_dt)
 
     def finish(self) -> tuple[Tensor, ...]:
         """Return the gradients of u, delta, A, B, C, D, z and delta_bias."""
         flat = self.scan.layout.flat
         B, C = (flat(m) if m.ndim == 3 else m for m in (self.B, self.C))
         return self.u, self.delta, flat(self.A), B, C, self.D.clone(), self.z, self.bias.clone()
+
+
+def _matrix(total: Tensor, weights: Tensor, states: Tensor) -> None:
+    """Gradient of B or C: summed over everything if constant, else over the channels of each group."""
+    if total.ndim == 3:
+        add_sum(total, weights * states)
+    else:
+        total.copy_(sum_channels(weights, states))

@@ -1,0 +1,143 @@
+"""`seqdna embed` and `seqdna.load(...).embed` and `.bits`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import seqdna
+import seqsuite
+from seqdna.api import GenomeModel
+from seqdna.cli import main
+from seqdna.tokenizers import NucleotideTokenizer
+from seqsuite.errors import UserError
+
+PAIRS = str.maketrans("ACGT", "TGCA")
+
+
+def reverse_complement(text: str) -> str:
+    return text.translate(PAIRS)[::-1]
+
+
+@pytest.fixture(params=["caduceus_ps_debug", "caduceus_ph_debug"])
+def model(request) -> GenomeModel:
+    torch.manual_seed(0)
+    return GenomeModel(seqsuite.create_model(request.param, vocab_size=12), NucleotideTokenizer())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model")
+    seqsuite.create_model("caduceus_ps_debug", vocab_size=12).save_pretrained(path)
+    return path
+
+
+SEQUENCES = {"a": "ACGTTGCAACCA", "b": "TTTACG", "c": "A", "d": "acgttgcaacca", "e": "ACGTNRYACGT" * 9}
+
+
+def test_one_vector_a_sequence_whatever_its_company(model) -> None:
+    together = model.embed(SEQUENCES)
+    assert together.vectors.shape == (5, 16)
+    assert together.names == tuple(SEQUENCES)
+    for name, vector in zip(together.names, together.vectors, strict=True):
+        alone = model.embed(SEQUENCES[name]).vectors[0]
+        np.testing.assert_allclose(vector, alone, atol=1e-5)
+    np.testing.assert_allclose(together.vectors[0], model.embed(SEQUENCES, batch_tokens=1).vectors[3], atol=1e-5)
+
+
+def test_ps_gives_both_strands_the_same_vector() -> None:
+    torch.manual_seed(0)
+    ps = GenomeModel(seqsuite.create_model("caduceus_ps_debug", vocab_size=12), NucleotideTokenizer())
+    ph = GenomeModel(seqsuite.create_model("caduceus_ph_debug", vocab_size=12), NucleotideTokenizer())
+    text = "ACGGTTGACCATAA"
+    both = [text, reverse_complement(text)]
+    np.testing.assert_allclose(*ps.embed(both).vectors, atol=1e-6)
+    assert np.abs(np.subtract(*ph.embed(both).vectors)).max() > 1e-3
+
+
+def test_pool_none_gives_a_vector_a_base(model) -> None:
+    result = model.embed(SEQUENCES, pool="none")
+    assert [vector.shape[0] for vector in result.vectors] == [len(text) for text in SEQUENCES.values()]
+    width = 32 if model.model.config.rcps else 16
+    assert result.width == width
+    if not model.model.config.rcps:
+        mean = model.embed(SEQUENCES).vectors
+        np.testing.assert_allclose([rows.mean(0) for rows in result.vectors], mean, atol=1e-5)
+
+
+def test_bits_do_not_depend_on_the_base_they_judge(model) -> None:
+    first, second = model.bits("ACGTACGTTAGN"), model.bits("ACGTACTTTAGN")
+    np.testing.assert_allclose(first.probabilities[6], second.probabilities[6], atol=1e-12)
+    np.testing.assert_allclose(first.probabilities.sum(1), 1)
+    assert first.bits[6] == pytest.approx(-np.log2(first.probabilities[6, 2]))
+    assert np.isnan(first.bits[11])
+    assert first.mean == pytest.approx(np.mean(first.bits[:11]))
+
+
+def test_results_show_themselves(model) -> None:
+    assert "<table" in model.embed(SEQUENCES)._repr_html_()
+    assert "data:image" in model.embed(SEQUENCES)._repr_html_()
+    assert "data:image" in model.bits("ACGTAC")._repr_html_()
+    assert "<table" in model.embed("ACGT", pool="none")._repr_html_()
+
+
+@pytest.mark.parametrize(("sequences", "message"), [([], "no sequence"), ({"x": ""}, "'x' is empty"), ("", "is empty")])
+def test_nothing_to_embed(model, sequences, message) -> None:
+    with pytest.raises(UserError, match=message):
+        model.embed(sequences)
+
+
+def test_unknown_pool(model) -> None:
+    with pytest.raises(UserError, match="Did you mean 'mean'"):
+        model.embed("ACGT", pool="meen")
+
+
+def test_command_writes_what_the_library_gives(folder, tmp_path, capsys) -> None:
+    fasta = tmp_path / "s.fa"
+    fasta.write_text("".join(f">{name}\n{text}\n" for name, text in SEQUENCES.items()))
+    out = tmp_path / "e.npz"
+    assert main(["embed", str(folder), str(fasta), "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["sequences"] == 5
+    with np.load(out) as saved:
+        assert saved["names"].tolist() == list(SEQUENCES)
+        np.testing.assert_array_equal(saved["vectors"], seqdna.load(folder).embed(SEQUENCES).vectors)
+    assert main(["embed", str(folder), str(fasta), "--out", str(out)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main(["embed", str(folder), str(fasta), "--out", str(out), "--overwrite", "--pool", "none"]) == 0
+    with np.load(out) as saved:
+        assert saved["vectors"].shape == (int(saved["lengths"].sum()), 32)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere", "s.fa"], "nowhere holds no model"),
+        (["MODEL", "nothing.fa"], "no such file"),
+        (["MODEL", "s.fa", "--out", "x.csv"], "must end in .npz"),
+        (["MODEL", "s.fa", "--out", "no/such/folder/x.npz"], "cannot write"),
+        (["MODEL", "s.fa", "--pool", "max"], "pool"),
+        (["MODEL"], "fasta"),
+    ],
+)
+def test_bad_input_is_one_line(folder, tmp_path, monkeypatch, capsys, words, message) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.fa").write_text(">s\nACGT\n")
+    assert main(["embed", *(str(folder) if word == "MODEL" else word for word in words)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_damaged_model_is_one_line(folder, tmp_path, name) -> None:
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / name).write_bytes(b"{ not what it was")
+    with pytest.raises(UserError, match=r"copy"):
+        seqdna.load(copy)
