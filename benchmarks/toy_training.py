@@ -8,6 +8,7 @@ Every step takes `--nap` milliseconds more than it needs, so that there is time 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from typing import Any
 
@@ -16,7 +17,8 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from seqsuite.data import ShuffledOrder, item_rng
-from seqsuite.training import Scores, Task, TrainConfig, fit, seed_everything
+from seqsuite.errors import UserError
+from seqsuite.training import Interrupted, Scores, Task, TrainConfig, fit, seed_everything
 
 ITEMS = 37
 
@@ -53,7 +55,7 @@ class ToyTask(Task):
         return Scores(errors.mean(), {"loss": (errors.sum(), errors.numel())}, tokens=batch["x"].numel())
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", required=True)
     for flag in ("--resume", "--overwrite"):
@@ -68,8 +70,16 @@ def main() -> None:
     )
     seed_everything(config.seed)
     model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Dropout(0.2), nn.Linear(16, 1))
-    fit(ToyTask(model, config), Points(config.seed), Points(config.seed + 1, 10), config, report=False)
+    try:
+        fit(ToyTask(model, config), Points(config.seed), Points(config.seed + 1, 10), config, report=False)
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return 130
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

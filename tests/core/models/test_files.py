@@ -40,8 +40,11 @@ def test_export_holds_three_files_and_no_leftovers(export):
 
 
 def test_a_card_written_by_hand_stays(export):
+    other = seqsuite.create_model("mamba_lm_debug", d_model=48)
+    other.save_pretrained(export)
+    assert "| d_model | 48 |" in (export / "README.md").read_text()
     (export / "README.md").write_text("mine")
-    seqsuite.load_model(export).save_pretrained(export)
+    other.save_pretrained(export)
     assert (export / "README.md").read_text() == "mine"
 
 

@@ -43,7 +43,8 @@ class Noisy(Task):
     def training_scores(self, batch: Any) -> Scores:
         noise = np.random.rand() + random.random()  # noqa: NPY002
         errors = (self.model(batch["x"]) * (1 + 0.1 * noise) - batch["y"]).square()
-        return Scores(errors.mean(), {"loss": (errors.sum(), errors.numel())}, tokens=batch["x"].numel())
+        totals = {"loss": (errors.sum(), errors.numel()), "place": (batch["index"].sum(), len(batch["index"]))}
+        return Scores(errors.mean(), totals, tokens=batch["x"].numel())
 
 
 class Killed(Exception):
@@ -74,7 +75,9 @@ def make_task(config: TrainConfig) -> Task:
     return Noisy(nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Dropout(0.3), nn.Linear(8, 1)), config)
 
 
-def run(folder: Path, *, callbacks: Any = (), valid: int = 6, **options: Any) -> SimpleNamespace:
+def run(
+    folder: Path, *, callbacks: Any = (), valid: int = 6, export: Any = "last", report: bool = False, **options: Any
+) -> SimpleNamespace:
     """Train the toy into a folder; returns task, result and weights."""
     basic: dict[str, Any] = {
         "steps": 12, "batch_size": 4, "lr": 0.01, "checkpoint_every": 4, "validate_every": 3, "log_every": 2,
@@ -83,8 +86,8 @@ def run(folder: Path, *, callbacks: Any = (), valid: int = 6, **options: Any) ->
     config = TrainConfig(**{**basic, "out": str(folder), **options})
     task = make_task(config)
     valid_data = Points(config.seed + 1, valid) if valid else None
-    result = fit(task, Points(config.seed), valid_data, config, callbacks=callbacks, report=False)
-    return SimpleNamespace(task=task, result=result, weights=digest(task), config=config)
+    result = fit(task, Points(config.seed), valid_data, config, callbacks=callbacks, export=export, report=report)
+    return SimpleNamespace(task=task, result=result, weights=digest(task), config=config, valid_data=valid_data)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping
+from safetensors.torch import load_file
 
 from seqsuite.errors import UserError
 from seqsuite.training import Interrupted
@@ -166,15 +167,24 @@ def test_best_and_newest_are_kept(toy: Any, tmp_path: Path) -> None:
     assert torch.load(result.best, weights_only=True)["global_step"] == min(valid, key=lambda step: valid[step])
 
 
-def test_export_of_the_best(toy: Any, tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
-    toy(tmp_path)
-    result = toy(tmp_path, resume=True).result
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_export(which: str, toy: Any, tmp_path: Path) -> None:
+    result = toy(tmp_path, export=which).result
     weights = load_file(result.model / "model.safetensors")
-    last = torch.load(result.checkpoint, weights_only=True)["state_dict"]
-    assert {f"model.{name}" for name in weights} == set(last)
-    assert all(torch.equal(value, last[f"model.{name}"]) for name, value in weights.items())
+    source = torch.load(result.best if which == "best" else result.checkpoint, weights_only=True)
+    assert source["global_step"] == 12 or which == "best"
+    assert {f"model.{name}" for name in weights} == set(source["state_dict"])
+    assert all(torch.equal(value, source["state_dict"][f"model.{name}"]) for name, value in weights.items())
+
+
+@pytest.mark.parametrize("options", [{"valid": 0}, {"validate_every": 0}, {"validate_every": 5}, {"steps": 3}])
+def test_the_last_step_is_saved_and_validated(options: dict[str, Any], toy: Any, tmp_path: Path) -> None:
+    run = toy(tmp_path, **options)
+    last = run.config.steps
+    assert run.result.checkpoint.name == f"step-{last:08d}.ckpt"
+    validated = [int(row["step"]) for row in rows(tmp_path) if row.get("valid_loss")]
+    every = run.config.validate_every or last
+    assert validated == ([] if options.get("valid") == 0 else sorted({*range(every, last + 1, every), last}))
 
 
 def test_lightning_callbacks_see_validation_metrics(toy: Any, tmp_path: Path) -> None:

@@ -34,9 +34,10 @@ def item_seed(seed: int, *keys: int) -> int:
         seed: The run's seed.
         keys: Whole numbers that name the item; their order matters.
     """
-    state = _mix(seed & _MASK)
-    for key in keys:
-        state = _mix(state ^ _mix(key & _MASK))
+    state = _GOLDEN
+    # Mixed before each key is taken in, so that equal keys and swapped keys do not cancel.
+    for key in (seed, *keys):
+        state = _mix(_mix(state) ^ (key & _MASK))
     return state
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from seqsuite.models.base import Model
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+_GENERATED = "<!-- Generated. Delete this line and a new export keeps your text. -->"
 _OWN_KEYS = ("model", "name", "seqsuite_version")
 
 
@@ -73,8 +74,7 @@ def write_export(model: Model, folder: Path) -> None:
             with open(aside / file, "rb") as handle:
                 os.fsync(handle.fileno())
         for file in (WEIGHTS, CARD, CONFIG):
-            # A card that a user has written by hand stays.
-            if file != CARD or not (folder / CARD).exists():
+            if file != CARD or not _has_own_card(folder):
                 os.replace(aside / file, folder / file)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{folder}: cannot write the model ({' '.join(str(error).split())})") from error
@@ -163,6 +163,12 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
+def _has_own_card(folder: Path) -> bool:
+    """Return whether the folder holds a card that somebody has made their own."""
+    card = folder / CARD
+    return card.exists() and _GENERATED not in card.read_text(errors="replace")
+
+
 def _card(model: Model, described: Mapping[str, Any]) -> str:
     title = model.name or type(model).__name__
     fields = "\n".join(f"| {key} | {value} |" for key, value in described.items() if key not in _OWN_KEYS)
@@ -173,6 +179,7 @@ tags:
 - {model.config.model.split(".")[0]}
 ---
 
+{_GENERATED}
 # {title}
 
 `{type(model).__name__}` with {model.num_parameters():,} parameters, written by SeqSuite {seqsuite.__version__}.

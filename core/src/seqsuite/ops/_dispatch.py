@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -25,8 +24,15 @@ from seqsuite.errors import UserError, unknown_name
 BACKENDS = ("triton", "portable", "reference")
 VARIABLE = "SEQSUITE_BACKEND"
 _FOLDERS = ("_selective_scan", "_causal_conv1d")
+_FOUND = find_spec("triton") is not None
 _asked: ContextVar[str | None] = ContextVar("seqsuite_backend", default=None)
 _operators: dict[str, Operator] = {}
+
+
+def _constant_when_traced(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What `torch.compiler.assume_constant_result` does, without importing torch._dynamo, which takes a second."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 @dataclass(frozen=True)
@@ -148,18 +154,19 @@ def choose(operator: Operator, device: str, dtype: torch.dtype, sizes: dict[str,
     raise AssertionError("the portable path serves every call")
 
 
-@cache
+@_constant_when_traced
 def triton_installed() -> bool:
     """Whether the import system finds Triton; nothing is imported."""
-    return find_spec("triton") is not None
+    return _FOUND
 
 
+@_constant_when_traced
 def interpreted() -> bool:
     """Whether Triton kernels run in Triton's interpreter (TRITON_INTERPRET=1)."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
-@torch.compiler.assume_constant_result
+@_constant_when_traced
 def _standing_wish() -> tuple[str | None, str]:
     """What `use_backend` or the environment asks for, and which of them."""
     if _asked.get():

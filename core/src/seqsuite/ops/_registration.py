@@ -8,7 +8,7 @@ products of a portable path would otherwise silently drop to bfloat16.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
@@ -40,4 +40,29 @@ def register(schema: str, implementation: Callable[..., Any], fake: Callable[...
     _LIBRARY.define(schema, tags=(torch.Tag.pt2_compliant_tag,))
     _LIBRARY.impl(name, without_autocast, "CompositeExplicitAutograd")
     torch.library.register_fake(f"seqsuite::{name}", fake, lib=_LIBRARY)
-    return getattr(getattr(torch.ops.seqsuite, name), "default")
+    return getattr(torch.ops.seqsuite, name).default
+
+
+def once(name: str, operands: Iterable[torch.Tensor | None], grads: Iterable[Any]) -> tuple[Any, ...]:
+    """Return gradients that raise if they are differentiated in turn, instead of counting as constants.
+
+    Args:
+        name: The operator, for the message.
+        operands: The tensors of the forward pass.
+        grads: Their gradients, None where not needed.
+    """
+    anchor = next((x for x in operands if x is not None and x.requires_grad), None)
+    if anchor is None or not torch.is_grad_enabled():
+        return tuple(grads)
+    return tuple(None if g is None else _Once.apply(g, anchor, name) for g in grads)
+
+
+class _Once(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, grad: torch.Tensor, anchor: torch.Tensor, name: str) -> torch.Tensor:
+        ctx.name = name
+        return grad.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *_: torch.Tensor) -> Any:
+        raise RuntimeError(f"{ctx.name} can be differentiated once only; backend='reference' allows more")

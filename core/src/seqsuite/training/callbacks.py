@@ -25,7 +25,7 @@ from seqsuite.training.configs import TrainConfig
 from seqsuite.training.metrics import Clock, MetricsFile, Totals, means
 from seqsuite.training.optim import lr_factor
 from seqsuite.training.progress import Progress
-from seqsuite.training.run_folder import RunFolder
+from seqsuite.training.run_folder import RunFolder, told
 from seqsuite.training.task import Task
 
 
@@ -54,7 +54,7 @@ def validation_due(trainer: Trainer, config: TrainConfig) -> bool:
     """Whether the step that just ended is followed by a validation: every so often, and at the end."""
     step = trainer.global_step
     often = config.validate_every and step % config.validate_every == 0
-    return trainer.enable_validation and bool(often or step >= config.steps)
+    return sum(trainer.num_val_batches) > 0 and bool(often or step >= config.steps)
 
 
 class Meter(Callback):
@@ -96,7 +96,7 @@ class Meter(Callback):
     ) -> None:
         """Add up a batch; at the end of a logged step, write its row."""
         assert isinstance(pl_module, Task)
-        self._train.add(outputs, pl_module.device)
+        self._train.add(outputs)
         self._tokens += outputs["tokens"] * trainer.world_size
         if not ends_step(trainer, batch_idx):
             return
@@ -123,7 +123,7 @@ class Meter(Callback):
         dataloader_idx: int = 0,
     ) -> None:  # fmt: skip
         """Add up a validation batch."""
-        self._valid.add(outputs, pl_module.device)
+        self._valid.add(outputs)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the row of a validation; offer its metrics to other callbacks as valid_<name>."""
@@ -150,8 +150,9 @@ class Meter(Callback):
         if self._file is not None:
             self._file.add(step, values)
         if self._events is not None:
-            for name, value in values.items():
-                self._events.add_scalar(name.replace("_", "/", 1) if name not in more else name, value, step)
+            with told(self.folder.tensorboard):
+                for name, value in values.items():
+                    self._events.add_scalar(name.replace("_", "/", 1) if name not in more else name, value, step)
         for logger in trainer.loggers:
             logger.log_metrics(values, step)
 
@@ -160,7 +161,8 @@ class Meter(Callback):
         if self._file is not None:
             self._file.flush()
         if self._events is not None:
-            self._events.flush()
+            with told(self.folder.tensorboard):
+                self._events.flush()
 
     def close(self) -> None:
         """Stop the clock, flush and close; safe to call twice."""

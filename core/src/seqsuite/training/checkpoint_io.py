@@ -103,6 +103,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise UserError(f"{path}: there is no such checkpoint") from error
+    except (PermissionError, IsADirectoryError) as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
     except UserError:
         raise
     except Exception as error:  # zipfile, zlib, struct and pickle each have their own words for "damaged"

@@ -16,32 +16,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqsuite.errors import UserError
-from seqsuite.training.run_folder import write_text
+from seqsuite.training.run_folder import told, write_text
 
 
 class Totals:
     """Sums and counts of metrics, added up on their device and divided at the end."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._carried: dict[str, list[float]] = {}
+        self._sums: dict[str, list[Tensor | float]] = {}
 
-    def add(self, outputs: Mapping[str, Any], device: torch.device) -> None:
+    def add(self, outputs: Mapping[str, Any]) -> None:
         """Add one batch's outputs (`Scores.outputs`), without waiting for the device."""
-        pairs = {**outputs["totals"], "tokens": (outputs["tokens"], 1)}
-        # Apple's GPUs know no float64.
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        for name, pair in pairs.items():
-            new = torch.stack([torch.as_tensor(part, device=device).detach().to(dtype) for part in pair])
-            self._sums[name] = self._sums[name] + new if name in self._sums else new
+        for name, pair in {**outputs["totals"], "tokens": (outputs["tokens"], 1)}.items():
+            had = self._sums.get(name, [0.0, 0.0])
+            self._sums[name] = [before + _exact(part) for before, part in zip(had, pair, strict=True)]
 
     def gather(self) -> dict[str, list[float]]:
         """Return ``name -> [sum, count]`` over all ranks; every rank calls it at once."""
-        mine = {name: pair.tolist() for name, pair in self._sums.items()}
-        for name, (total, count) in self._carried.items():
-            had = mine.get(name, [0.0, 0.0])
-            mine[name] = [had[0] + total, had[1] + count]
+        mine = {name: [float(part) for part in pair] for name, pair in self._sums.items()}
         if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
             return mine
         # Ranks may have seen different metrics; the order of summation is that of the ranks.
@@ -56,11 +48,19 @@ class Totals:
 
     def carry(self, gathered: Mapping[str, list[float]]) -> None:
         """Start from sums that a checkpoint held; on one rank only, they are over all of them."""
-        self._sums, self._carried = {}, {name: list(pair) for name, pair in gathered.items()}
+        self._sums = {name: list(pair) for name, pair in gathered.items()}
 
     def reset(self) -> None:
         """Forget everything."""
-        self._sums, self._carried = {}, {}
+        self._sums = {}
+
+
+def _exact(part: Tensor | float) -> Tensor | float:
+    """A summand that loses nothing; a number stays one, since moving it would wait for the device."""
+    if not isinstance(part, Tensor):
+        return float(part)
+    # Apple's GPUs know no float64.
+    return part.detach() if part.device.type == "mps" else part.detach().double()
 
 
 def means(gathered: Mapping[str, list[float]]) -> dict[str, float]:
@@ -172,11 +172,8 @@ class MetricsFile:
             self.columns += new
             self._rewrite([*read_rows(self.path), row])
             return
-        try:
-            with open(self.path, "a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
-        except OSError as error:
-            raise UserError(f"cannot write {self.path}: {error.strerror or error}; resume with --resume") from error
+        with told(self.path), open(self.path, "a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

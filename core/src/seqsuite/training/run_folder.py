@@ -54,7 +54,7 @@ def write_text(path: Path, text: str) -> None:
         UserError: The disk is full or the place is not writable.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _told(path):
+    with told(path):
         try:
             temporary.write_text(text, encoding="utf-8")
             os.replace(temporary, path)
@@ -65,7 +65,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
+def told(path: Path) -> Iterator[None]:
     """Turn a failing file operation into one line that names the file."""
     try:
         yield
@@ -125,12 +125,14 @@ class RunFolder:
         if config.resume:
             folder._check_resume(config)
         elif folder.holds_run:
-            if not config.overwrite:
+            # An attempt that failed before its first step is no run that could be lost.
+            begun = folder.metrics.exists() or bool(folder.steps_saved())
+            if begun and not config.overwrite:
                 raise UserError(f"{folder} already holds a run; add --resume or --overwrite, or choose another --out")
             folder.clear()
         elif folder.metrics.exists() or folder.checkpoints.exists():
             raise UserError(f"{folder} holds files that a run would write over; choose another --out")
-        with _told(folder.path):
+        with told(folder.path):
             folder.checkpoints.mkdir(parents=True, exist_ok=True)
         folder._write_start(config)
         return folder
@@ -200,7 +202,7 @@ class RunFolder:
         """
         if not self.holds_run:
             raise UserError(f"{self} holds no run; nothing was removed")
-        with _told(self.path):
+        with told(self.path):
             for part in (self.path / name for name in _PARTS):
                 if part.is_symlink():
                     part.unlink()

@@ -22,6 +22,8 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from safetensors import SafetensorError
 from torch.utils.data import DataLoader, Dataset
 
 from seqsuite.data.loaders import PositionBatches, ScoringBatches, make_loader
@@ -165,7 +167,9 @@ def make_trainer(config: TrainConfig, **options: Any) -> Trainer:
     }
     try:
         return Trainer(**{**settings, **options})
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, TypeError, MisconfigurationException) as error:
+        if "keyword argument" in str(error):
+            raise
         reason = " ".join(str(error).split())
         raise UserError(f"cannot train on accelerator {config.accelerator!r}, devices {devices!r}: {reason}") from error
 
@@ -231,8 +235,8 @@ def _export(task: Task, folder: RunFolder) -> Path:
         if folder.model.exists():
             shutil.rmtree(folder.model)
         os.replace(aside, folder.model)
-    except OSError as error:
-        raise UserError(f"cannot write {folder.model}: {error.strerror or error}") from error
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"cannot write {folder.model}: {getattr(error, 'strerror', None) or error}") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder.model
@@ -272,7 +276,7 @@ def fit(
         trainer_options: Further arguments of `lightning.pytorch.Trainer`.
 
     Returns:
-        How the run went. The task holds the weights that were exported.
+        How the run went. The task holds the weights that were exported, and is back on the CPU.
 
     Raises:
         UserError: The run folder, the options or a checkpoint; the disk is full.

@@ -57,10 +57,7 @@ def config_from_published(
     """
     names = {_canonical(name): name for name in state or {}}
     rcps = bool(raw.get("rcps", False))
-    heads = {"score.weight": "sequence_classification", "lm_head.weight": "masked_lm"}
-    by_class = "".join(raw.get("architectures") or ["ForMaskedLM"])
-    head = next((heads[name] for name in heads if name in names), None)
-    head = head or ("masked_lm" if "MaskedLM" in by_class else "none")
+    head = _head(raw, names)
     values: dict[str, Any] = {
         "d_model": raw["d_model"],
         "n_layer": raw["n_layer"],
@@ -86,6 +83,14 @@ def config_from_published(
         values["conjoin_train"] = not rcps and bool(raw.get("conjoin_train", False))
         values["conjoin_eval"] = not rcps and bool(raw.get("conjoin_eval", False))
     return CaduceusConfig(**values)
+
+
+def _head(raw: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Return which head there is: by its tensors, or by the class where a tied head was not stored."""
+    heads = {"score.weight": "sequence_classification", "lm_head.weight": "masked_lm"}
+    stored = next((head for name, head in heads.items() if name in names), None)
+    written_by = "".join(raw.get("architectures") or ["CaduceusForMaskedLM"])
+    return stored or ("masked_lm" if "MaskedLM" in written_by else "none")
 
 
 def _complement_map(

@@ -1,7 +1,7 @@
 """From a FASTA file to a pretrained model, measured: what `seqdna pretrain` does, as a function.
 
 from seqdna.pretraining import pretrain
-from seqdna.verbs import PretrainConfig
+from seqdna.configs import PretrainConfig
 result = pretrain(PretrainConfig(fasta="genome.fa", out="runs/mine"))
 result.bits_per_base, result.pooled
 """
@@ -22,6 +22,7 @@ import torch
 
 import seqsuite
 from seqdna.baselines import CountBaselines, count_baselines
+from seqdna.configs import PretrainConfig
 from seqdna.data import (
     EvalSites,
     Genome,
@@ -37,7 +38,6 @@ from seqdna.data import (
 from seqdna.evaluation import SiteScores, evaluating, score_sites, standard_error
 from seqdna.tasks import MaskedLanguageModelling, MaskedWindows
 from seqdna.tokenizers import NucleotideTokenizer
-from seqdna.verbs import PretrainConfig
 from seqsuite.cli.output import print_table
 from seqsuite.errors import UserError
 from seqsuite.models import Model, model_config
@@ -159,6 +159,8 @@ def pretrain(config: PretrainConfig) -> PretrainResult | None:
     options = {"vocab_size": NucleotideTokenizer().vocab_size, **config.model_options}
     if getattr(model_config(config.model, **options), "head", None) != "masked_lm":
         raise UserError(f"--model {config.model} predicts the next token; pretrain takes masked models: caduceus_*.")
+    if config.threads:
+        torch.set_num_threads(config.threads)
     inputs = _open(config)
     folder = RunFolder.claim(config)
     _say(_describe(inputs))

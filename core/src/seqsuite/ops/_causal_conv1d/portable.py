@@ -1,38 +1,157 @@
-"""The causal depthwise convolution in PyTorch: one grouped F.conv1d, or shifted products where rows hold documents."""
+"""The causal depthwise convolution in PyTorch: K shifted multiply-adds over cache-sized groups of rows.
+
+Channel-last and in place, this is several times faster on a CPU than a grouped F.conv1d, whose
+backward pass is slow and which needs a transposed copy. Lag k reaches k steps back (ahead in a
+right-to-left run); steps before the input come from `history`, inputs of another document count as 0.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+TILE = 131072
+"""Elements of a group of rows, about."""
 
-def forward(x: Tensor, weight: Tensor, bias: Tensor | None, history: Tensor | None, segment: Tensor | None, reverse: bool) -> Tensor:
-    """Return the convolution without activation (B, L, D)."""
-    taps = weight.shape[1]
-    extended = extend(x, history, taps, reverse)
-    if segment is None:
-        kernel = (weight.flip(1) if reverse else weight).unsqueeze(1)
-        return F.conv1d(extended.transpose(1, 2), kernel, bias, groups=x.shape[2]).transpose(1, 2)
-    length = x.shape[1]
-    home = extend_segment(segment, taps, reverse)
-    y = torch.zeros_like(x) if bias is None else bias.expand_as(x)
-    for k in range(taps):
-        at = taps - 1 - k if reverse else k
-        same = home[:, at : at + length] == segment
-        y = y + torch.where(same[..., None], extended[:, at : at + length] * weight[:, k], 0)
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """Return the precision of the computation: float64 for a float64 input, else float32."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def forward(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    history: Tensor | None,
+    segment: Tensor | None,
+    silu: bool,
+    reverse: bool,
+) -> Tensor:
+    """Return y (B, L, D)."""
+    y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    for rows in _rows(x):
+        out = _convolve(rows, x, weight, bias, history, segment, reverse)
+        y[rows] = F.silu(out) if silu else out
     return y
 
 
-def extend(x: Tensor, history: Tensor | None, taps: int, reverse: bool) -> Tensor:
-    """Put the K - 1 inputs met before x at the end where the run begins."""
+def backward(
+    dy: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    history: Tensor | None,
+    segment: Tensor | None,
+    silu: bool,
+    reverse: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the gradients of x, weight, bias and history; empty where absent."""
+    dtype = compute_dtype(x)
+    taps = weight.to(dtype).t().contiguous()
+    dx = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    d_taps, d_bias = torch.zeros_like(taps), taps.new_zeros(taps.shape[1])
+    d_history = None if history is None else torch.zeros_like(history, dtype=dtype)
+    for rows in _rows(x):
+        part = x[rows].to(dtype)
+        g = dy[rows].to(dtype)
+        if silu:
+            inner = _convolve(rows, x, weight, bias, history, segment, reverse)
+            g = torch.ops.aten.silu_backward(g, inner)
+        d_part = torch.zeros_like(part)
+        for lag, here, there, same in _lags(part, len(taps), segment, rows, reverse):
+            reached = g[:, here] if same is None else g[:, here].masked_fill(~same, 0)
+            d_part[:, there].addcmul_(reached, taps[-1 - lag])
+            _add_sum(d_taps[-1 - lag], reached * part[:, there])
+        for lag, here, there, same in _edges(part, len(taps), history, segment, rows, reverse):
+            reached = g[:, here].masked_fill(~same, 0)
+            if history is not None and d_history is not None:
+                d_history[rows, there] += _turn(reached * taps[-1 - lag], reverse)
+                _add_sum(d_taps[-1 - lag], reached * _turn(history[rows, there].to(dtype), reverse))
+        dx[rows] = d_part
+        _add_sum(d_bias, g)
+    empty = x.new_empty(0)
+    return (
+        dx,
+        d_taps.t().to(weight.dtype, memory_format=torch.contiguous_format, copy=True),
+        empty if bias is None else d_bias.to(bias.dtype),
+        empty if history is None or d_history is None else d_history.to(history.dtype),
+    )
+
+
+def _rows(x: Tensor) -> list[slice]:
+    step = max(1, torch.get_num_threads() * TILE // (x.shape[1] * x.shape[2]))
+    return [slice(at, min(at + step, len(x))) for at in range(0, len(x), step)]
+
+
+def _convolve(
+    rows: slice,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    history: Tensor | None,
+    segment: Tensor | None,
+    reverse: bool,
+) -> Tensor:
+    """Return the convolution of some rows before the activation, in the computation's precision."""
+    dtype = compute_dtype(x)
+    part, taps = x[rows].to(dtype), weight.to(dtype).t().contiguous()
+    start = taps.new_zeros(()) if bias is None else bias.to(dtype)
+    out = torch.addcmul(start, part, taps[-1])
+    for lag, here, there, same in _lags(part, len(taps), segment, rows, reverse):
+        if lag:
+            source = part[:, there] if same is None else part[:, there].masked_fill(~same, 0)
+            out[:, here].addcmul_(source, taps[-1 - lag])
+    for lag, here, there, same in _edges(part, len(taps), history, segment, rows, reverse):
+        if history is not None:
+            source = _turn(history[rows, there].to(dtype), reverse).masked_fill(~same, 0)
+            out[:, here].addcmul_(source, taps[-1 - lag])
+    return out
+
+
+def _lags(
+    x: Tensor, taps: int, segment: Tensor | None, rows: slice, reverse: bool
+) -> Iterator[tuple[int, slice, slice, Tensor | None]]:
+    """Give each lag with the outputs that it reaches, their inputs, and where both are of one document."""
+    length = x.shape[1]
+    for lag in range(min(taps, length)):
+        here, there = slice(lag, length), slice(0, length - lag)
+        if reverse:
+            here, there = there, here
+        same = None
+        if segment is not None and lag:
+            same = (segment[rows, here] == segment[rows, there]).unsqueeze(-1)
+        yield lag, here, there, same
+
+
+def _edges(
+    x: Tensor, taps: int, history: Tensor | None, segment: Tensor | None, rows: slice, reverse: bool
+) -> Iterator[tuple[int, slice, slice, Tensor]]:
+    """Give each lag with the outputs that reach into the history, the places there, and where that is allowed."""
     if history is None:
-        return F.pad(x, (0, 0, 0, taps - 1) if reverse else (0, 0, taps - 1, 0))
-    return torch.cat((x, history.flip(1)) if reverse else (history, x), 1)
+        return
+    length = x.shape[1]
+    for lag in range(1, taps):
+        count = min(lag, length)
+        here = slice(length - count, length) if reverse else slice(0, count)
+        there = slice(taps - 1 - lag, taps - 1 - lag + count)
+        if segment is None:
+            same = torch.ones((), dtype=torch.bool, device=x.device)
+        else:
+            entering = segment[rows, -1:] if reverse else torch.zeros_like(segment[rows, :1])
+            same = (segment[rows, here] == entering).unsqueeze(-1)
+        yield lag, here, there, same
 
 
-def extend_segment(segment: Tensor, taps: int, reverse: bool) -> Tensor:
-    """Number the history: it belongs to the last document of a reverse run, to document 0 of a forward run."""
-    if reverse:
-        return torch.cat((segment, segment[:, -1:].expand(-1, taps - 1)), 1)
-    return F.pad(segment, (taps - 1, 0))
+def _turn(x: Tensor, reverse: bool) -> Tensor:
+    """History is in the order of the run, latest last."""
+    return x.flip(1) if reverse else x
+
+
+def _add_sum(total: Tensor, part: Tensor) -> None:
+    """Add part (R, T, D) summed over rows and steps to total (D,)."""
+    flat = part.reshape(-1, part.shape[-1])
+    total.unsqueeze(0).addmm_(part.new_ones(1, len(flat)), flat)

@@ -11,7 +11,6 @@ def causal_conv1d_reference(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    *,
     history: Tensor | None = None,
     segment: Tensor | None = None,
     silu: bool = False,

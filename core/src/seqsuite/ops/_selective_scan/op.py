@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from seqsuite.ops._dispatch import Operator, add_operator, choose
-from seqsuite.ops._registration import register
+from seqsuite.ops._registration import once, register
 from seqsuite.ops._selective_scan import portable
 from seqsuite.ops._selective_scan._tiles import chunk_length, compute_dtype
 from seqsuite.ops._selective_scan.reference import selective_scan_reference
@@ -23,7 +22,7 @@ _OPERANDS = (
 )
 
 
-_TRITON_CHUNK = 8
+_TRITON_CHUNK = 4  # steps that the backward kernel recomputes in registers; 8 would spill
 
 
 def selective_scan(
@@ -128,19 +127,19 @@ class _SelectiveScan(torch.autograd.Function):
     def forward(ctx: Any, *args: Any) -> tuple[Tensor, Tensor]:
         *operands, delta_softplus, reverse, backend = args
         u, _, A = operands[:3]
-        chunk = _TRITON_CHUNK if backend == "triton" else chunk_length(*u.shape, A.shape[1])
+        chunk = _TRITON_CHUNK if backend == "triton" else chunk_length(u.shape[0], u.shape[1], *A.shape)
         ctx.options = (delta_softplus, reverse, chunk, backend)
         y, state, starts, inner = _forward(*operands, *ctx.options)
         ctx.save_for_backward(starts, inner, *operands)
         return y, state
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dy: Tensor, dfinal: Tensor) -> tuple[Tensor | None, ...]:
         starts, inner, *operands = ctx.saved_tensors
-        grads = _backward(dy, dfinal, starts, inner, *operands, *ctx.options)
+        with torch.no_grad():
+            grads = _backward(dy, dfinal, starts, inner, *operands, *ctx.options)
         needed = (g if need else None for g, need in zip(grads, ctx.needs_input_grad, strict=False))
-        return *needed, None, None, None, None
+        return *once("selective_scan", operands, needed), None, None, None, None
 
 
 def _path(backend: str) -> ModuleType:
@@ -177,9 +176,7 @@ def _fake_backward(*args: Any) -> tuple[Tensor, ...]:
     return tuple(operands[0].new_empty(0) if x is None else torch.empty_like(x) for x in operands)
 
 
-_forward = register(
-    f"selective_scan_fwd({_OPERANDS}) -> (Tensor, Tensor, Tensor, Tensor)", _run_forward, _fake_forward
-)
+_forward = register(f"selective_scan_fwd({_OPERANDS}) -> (Tensor, Tensor, Tensor, Tensor)", _run_forward, _fake_forward)
 _backward = register(
     f"selective_scan_bwd(Tensor dy, Tensor dfinal, Tensor starts, Tensor inner, {_OPERANDS}) -> ("
     + ", ".join(["Tensor"] * 9)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -86,7 +87,7 @@ class _Scan:
             self._frames[rows, steps] = _Frame(decay, states, g[0] if g else None, self.reverse)
         return self._frames[rows, steps]
 
-    def tiles(self, rows: slice, others: Sequence[Tensor | None], matrices: Sequence[Tensor] = ()) -> Iterator[list]:
+    def tiles(self, rows: slice, others: Sequence[Tensor | None], matrices: Sequence[Tensor] = ()) -> Iterator[Any]:
         """Yield (u, delta, reset, B, C, *others, *matrices) of each tile in the order of the recurrence.
 
         Each is (B, L, ...) and cut, or None or empty and repeated; B, C and `matrices` may be constant (G, N, P).
@@ -109,7 +110,7 @@ class _Tile:
     """One tile: u, dt (R, T, D), x = dt u (R, T, G, 1, P), B, C, and after `run` the states and decays."""
 
     def __init__(
-        self, scan: _Scan, u: Tensor, delta: Tensor, reset: Tensor | None, B: Tensor, C: Tensor, start: Tensor
+        self, scan: _Scan, start: Tensor, u: Tensor, delta: Tensor, reset: Tensor | None, B: Tensor, C: Tensor
     ) -> None:
         lay = scan.layout
         self.u, dt = u.to(lay.dtype), delta.to(lay.dtype)
@@ -159,7 +160,7 @@ def forward(
     skip = None if D is None else D.to(lay.dtype)
     for rows in scan.rows:
         for index, (*parts, gate, y_part, inner_part) in enumerate(scan.tiles(rows, (z, y, inner))):
-            tile = _Tile(scan, *parts, starts[index, rows])
+            tile = _Tile(scan, starts[index, rows], *parts)
             (starts[index + 1] if index + 1 < len(starts) else final)[rows] = tile.last
             out = sum_states(tile.states, tile.C, tile.decay)
             if skip is not None:
@@ -200,7 +201,7 @@ def backward(
         tiles = scan.tiles(rows, (dy, z, inner, grads.z, grads.u, grads.delta), (grads.B, grads.C))
         for index, (*parts, g_y, gate, inner_part, dz, du, ddelta, dB, dC) in reversed(list(enumerate(tiles))):
             start = starts[index, rows]
-            tile = _Tile(scan, *parts, start)
+            tile = _Tile(scan, start, *parts)
             g_y = g_y.to(dtype)
             if gate is not None:
                 gate = gate.to(dtype)

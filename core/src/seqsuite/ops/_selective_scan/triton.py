@@ -6,6 +6,9 @@ These kernels have NEVER RUN ON A GPU so far: their numbers are tested in Triton
 compilation (registers, no spills) offline for sm_90.
 """
 
+# Kernels are Triton's language, not Python's: their arguments and reassignments have no Python types.
+# mypy: disable-error-code="no-untyped-def, assignment"
+
 from __future__ import annotations
 
 import math
@@ -28,9 +31,9 @@ def _softplus(x):
 
 
 @triton.jit
-def _step_size(delta_ptr, at, bias, valid, SOFTPLUS: tl.constexpr):
+def _step_size(delta_ptr, at, bias, valid, SOFTPLUS: tl.constexpr, HINT: tl.constexpr):
     """Return the raw value and the step size, which is 0 where not valid."""
-    raw = tl.load(delta_ptr + at, mask=valid, other=0.0).to(tl.float32) + bias
+    raw = tl.load(delta_ptr + at, mask=valid, other=0.0, eviction_policy=HINT).to(tl.float32) + bias
     dt = raw
     if SOFTPLUS:
         dt = _softplus(raw)
@@ -38,18 +41,18 @@ def _step_size(delta_ptr, at, bias, valid, SOFTPLUS: tl.constexpr):
 
 
 @triton.jit
-def _weights(ptr, constant, row_step, n, mask_n, GROUPS, N, group, valid, CONSTANT: tl.constexpr):
+def _weights(ptr, constant, row_step, n, mask_n, GROUPS, N, group, valid, CONSTANT: tl.constexpr, HINT: tl.constexpr):
     """Load B or C of one step as (1, N), or pass the constant (D, N) tile on."""
     if CONSTANT:
         return constant
     at = (row_step * GROUPS + group) * N + n
-    return tl.load(ptr + at, mask=mask_n & valid, other=0.0).to(tl.float32)[None, :]
+    return tl.load(ptr + at, mask=mask_n & valid, other=0.0, eviction_policy=HINT).to(tl.float32)[None, :]
 
 
 @triton.jit
 def forward_kernel(
     u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, h0_ptr, reset_ptr,
-    y_ptr, final_ptr, starts_ptr, L, BATCH, WIDTH, GROUPS, N,
+    y_ptr, final_ptr, starts_ptr, L, BATCH, WIDTH: tl.constexpr, GROUPS: tl.constexpr, N: tl.constexpr,
     BN: tl.constexpr, BD: tl.constexpr, Q: tl.constexpr, REVERSE: tl.constexpr, SOFTPLUS: tl.constexpr,
     HAS_D: tl.constexpr, HAS_Z: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_H0: tl.constexpr,
     HAS_RESET: tl.constexpr, CONST_B: tl.constexpr, CONST_C: tl.constexpr,
@@ -79,30 +82,28 @@ def forward_kernel(
         C_all = tl.load(C_ptr + at_dn, mask=mask, other=0.0).to(tl.float32)
     if HAS_H0:
         h = tl.load(h0_ptr + row * WIDTH * N + at_dn, mask=mask, other=0.0).to(tl.float32)
-    for chunk in range(0, tl.cdiv(L, Q)):
-        tl.store(starts_ptr + (chunk.to(tl.int64) * BATCH + row) * WIDTH * N + at_start, h, mask=mask)
-        for j in tl.static_range(Q):
-            i = chunk * Q + j
-            inside = i < L
-            t = L - 1 - i if REVERSE else i
-            step = row * L + t
-            at, valid = step * WIDTH + d, mask_d & inside
-            u = tl.load(u_ptr + at, mask=valid, other=0.0).to(tl.float32)
-            raw, dt = _step_size(delta_ptr, at, bias, valid, SOFTPLUS)
-            B = _weights(B_ptr, B_all, step, n, mask_n, GROUPS, N, group, inside, CONST_B)
-            C = _weights(C_ptr, C_all, step, n, mask_n, GROUPS, N, group, inside, CONST_C)
-            decay = tl.exp2(dt[:, None] * rate)
-            if HAS_RESET:
-                drop = tl.load(reset_ptr + step, mask=inside, other=0)
-                decay = tl.where(drop != 0, 0.0, decay)
-            h = decay * h + (dt * u)[:, None] * B
-            y = tl.sum(h * C, axis=1)
-            if HAS_D:
-                y += skip * u
-            if HAS_Z:
-                z = tl.load(z_ptr + at, mask=valid, other=0.0).to(tl.float32)
-                y *= z / (1.0 + tl.exp(-z))
-            tl.store(y_ptr + at, y, mask=valid)
+    for i in range(0, L):
+        kept = starts_ptr + (i // Q * BATCH + row) * WIDTH * N + at_start
+        tl.store(kept, h, mask=mask & (i % Q == 0))
+        t = L - 1 - i if REVERSE else i
+        step = row * L + t
+        at = step * WIDTH + d
+        u = tl.load(u_ptr + at, mask=mask_d, other=0.0).to(tl.float32)
+        _, dt = _step_size(delta_ptr, at, bias, mask_d, SOFTPLUS, "")
+        B = _weights(B_ptr, B_all, step, n, mask_n, GROUPS, N, group, True, CONST_B, "")
+        C = _weights(C_ptr, C_all, step, n, mask_n, GROUPS, N, group, True, CONST_C, "")
+        decay = tl.exp2(dt[:, None] * rate)
+        if HAS_RESET:
+            drop = tl.load(reset_ptr + step)
+            decay = tl.where(drop != 0, 0.0, decay)
+        h = decay * h + (dt * u)[:, None] * B
+        y = tl.sum(h * C, axis=1)
+        if HAS_D:
+            y += skip * u
+        if HAS_Z:
+            z = tl.load(z_ptr + at, mask=mask_d, other=0.0).to(tl.float32)
+            y *= z / (1.0 + tl.exp(-z))
+        tl.store(y_ptr + at, y, mask=mask_d)
     tl.store(final_ptr + row * WIDTH * N + at_dn, h, mask=mask)
 
 
@@ -111,7 +112,7 @@ def backward_kernel(
     dy_ptr, dfinal_ptr, starts_ptr,
     u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, z_ptr, bias_ptr, reset_ptr,
     du_ptr, ddelta_ptr, dA_ptr, dB_ptr, dC_ptr, dD_ptr, dz_ptr, dbias_ptr, dh0_ptr,
-    L, BATCH, WIDTH, GROUPS, N, partial_stride,
+    L, BATCH, partial_stride, WIDTH: tl.constexpr, GROUPS: tl.constexpr, N: tl.constexpr,
     BN: tl.constexpr, BD: tl.constexpr, Q: tl.constexpr, REVERSE: tl.constexpr, SOFTPLUS: tl.constexpr,
     HAS_D: tl.constexpr, HAS_Z: tl.constexpr, HAS_BIAS: tl.constexpr,
     HAS_RESET: tl.constexpr, CONST_B: tl.constexpr, CONST_C: tl.constexpr, ATOMIC: tl.constexpr,
@@ -146,19 +147,19 @@ def backward_kernel(
     chunks = tl.cdiv(L, Q)
     for back in range(0, chunks):
         chunk = chunks - 1 - back
-        h = tl.load(starts_ptr + (chunk.to(tl.int64) * BATCH + row) * WIDTH * N + at_start, mask=mask, other=0.0)
+        h = tl.load(starts_ptr + (chunk * BATCH + row) * WIDTH * N + at_start, mask=mask, other=0.0)
         states = (h,)
         for j in tl.static_range(Q):
             inside = chunk * Q + j < L
             t = L - 1 - (chunk * Q + j) if REVERSE else chunk * Q + j
             step = row * L + t
             at, valid = step * WIDTH + d, mask_d & inside
-            u = tl.load(u_ptr + at, mask=valid, other=0.0).to(tl.float32)
-            raw, dt = _step_size(delta_ptr, at, bias, valid, SOFTPLUS)
-            B = _weights(B_ptr, B_all, step, n, mask_n, GROUPS, N, group, inside, CONST_B)
+            u = tl.load(u_ptr + at, mask=valid, other=0.0, eviction_policy="evict_last").to(tl.float32)
+            _, dt = _step_size(delta_ptr, at, bias, valid, SOFTPLUS, "evict_last")
+            B = _weights(B_ptr, B_all, step, n, mask_n, GROUPS, N, group, inside, CONST_B, "evict_last")
             decay = tl.exp2(dt[:, None] * rate)
             if HAS_RESET:
-                drop = tl.load(reset_ptr + step, mask=inside, other=0)
+                drop = tl.load(reset_ptr + step, mask=inside, other=0, eviction_policy="evict_last")
                 decay = tl.where(drop != 0, 0.0, decay)
             h = decay * h + (dt * u)[:, None] * B
             states = states + (h,)
@@ -168,9 +169,9 @@ def backward_kernel(
             step = row * L + t
             at, valid = step * WIDTH + d, mask_d & inside
             u = tl.load(u_ptr + at, mask=valid, other=0.0).to(tl.float32)
-            raw, dt = _step_size(delta_ptr, at, bias, valid, SOFTPLUS)
-            B = _weights(B_ptr, B_all, step, n, mask_n, GROUPS, N, group, inside, CONST_B)
-            C = _weights(C_ptr, C_all, step, n, mask_n, GROUPS, N, group, inside, CONST_C)
+            raw, dt = _step_size(delta_ptr, at, bias, valid, SOFTPLUS, "")
+            B = _weights(B_ptr, B_all, step, n, mask_n, GROUPS, N, group, inside, CONST_B, "")
+            C = _weights(C_ptr, C_all, step, n, mask_n, GROUPS, N, group, inside, CONST_C, "")
             dy = tl.load(dy_ptr + at, mask=valid, other=0.0).to(tl.float32)
             if HAS_Z:
                 z = tl.load(z_ptr + at, mask=valid, other=0.0).to(tl.float32)
@@ -299,7 +300,9 @@ def backward(
     groups, state = options["GROUPS"], options["N"]
     blocks = triton.cdiv(width, options["BD"])
     atomic = not torch.are_deterministic_algorithms_enabled()
-    du, ddelta, dz = (None if x is None else torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (u, delta, z))
+    du, ddelta, dz = (
+        None if x is None else torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (u, delta, z)
+    )
     dA, dh0 = (u.new_empty(batch, width, state, dtype=torch.float32) for _ in range(2))
     dD, dbias = (u.new_empty(batch, width, dtype=torch.float32) for _ in range(2))
     shape = (1 if atomic else blocks, batch, length, groups, state)
@@ -314,6 +317,6 @@ def backward(
         **options, Q=chunk, SOFTPLUS=delta_softplus, HAS_D=D is not None, HAS_Z=z is not None,
         HAS_BIAS=delta_bias is not None, ATOMIC=atomic, num_warps=2,
     )  # fmt: skip
-    found = (du, ddelta, dA.sum(0), dB.sum(0), dC.sum(0), dD.sum(0), dz, dbias.sum(0), dh0)
+    found: tuple[Any, ...] = (du, ddelta, dA.sum(0), dB.sum(0), dC.sum(0), dD.sum(0), dz, dbias.sum(0), dh0)
     operands = (u, delta, A, B, C, D, z, delta_bias, initial_state)
     return tuple(u.new_empty(0) if x is None else g.to(x.dtype) for g, x in zip(found, operands, strict=True))

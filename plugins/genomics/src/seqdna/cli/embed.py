@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seqdna.verbs import EmbedConfig
+from seqdna.configs import EmbedConfig
 
 
 def embed(config: EmbedConfig) -> int:

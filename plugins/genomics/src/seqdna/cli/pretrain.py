@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seqdna.verbs import PretrainConfig
+from seqdna.configs import PretrainConfig
 
 
 def pretrain(config: PretrainConfig) -> int:
