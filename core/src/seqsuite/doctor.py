@@ -131,12 +131,10 @@ def _paths() -> tuple[OperatorPath, ...]:
 
     from seqsuite.ops import explain_backend, operators
 
-    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     rows = []
-    for name, operator in operators().items():
-        for device in devices:
-            told = explain_backend(name, *operator.example(device))
-            rows.append(
-                OperatorPath(name, device, told.chosen, "; ".join(f"{k}: {v}" for k, v in told.rejected.items()))
-            )
+    for name in operators():
+        told = explain_backend(name)
+        why = "; ".join(f"{path}: {reason}" for path, reason in told.rejected.items())
+        rows.append(OperatorPath(name, device, told.backend, f"{told.asked_by}; not {why}"))
     return tuple(rows)
