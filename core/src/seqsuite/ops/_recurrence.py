@@ -3,7 +3,7 @@
 Wide states take one multiply-add a step. Narrow ones, where the cost of a call dominates, take two
 levels: segments side by side, then the carry from segment to segment, then one correction of all.
 Both only multiply and add decays, so decays that underflow or are exactly zero lose nothing. The
-views of the steps are made once and used for every run, which halves the cost of a call.
+views of the steps are made once and used for every run.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 
 NARROW = 2048
 """Elements of a state below which the two-level form is faster."""
+Chain = tuple[list[Tensor], list[Tensor], list[Tensor]]
 
 
 class Recurrence:
@@ -36,46 +37,65 @@ class Recurrence:
         halves = [(x[:, :cut], decay[:, :cut]), (x[:, cut:], decay[:, cut:])]
         near, far = halves[::-1] if reverse else halves
         self._order = -1 if reverse else 1
-        self._segments = self._split(*near, inner) if inner else None
-        self._steps = self._pairs(*far)
+        self._segments = _Segments(*near, inner, self._order) if inner else None
+        self._steps, self._decays = (list(m.unbind(1)[:: self._order]) for m in far)
 
     def run(self, state: Tensor) -> Tensor:
         """Run from `state` (B, ...) and return the last state, a view of x if T > 0."""
         if self._segments:
-            state = self._run_segments(state, *self._segments)
-        for x_t, decay_t in self._steps:
-            state = x_t.addcmul_(decay_t, state)
-        return state
+            state = self._segments.run(state)
+        if not self._steps:
+            return state
+        _chain((self._steps, self._decays, [state, *self._steps[:-1]]))
+        return self._steps[-1]
 
-    def _pairs(self, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
-        """Give the steps along the second axis, in the order of the run."""
-        return list(zip(*(m.unbind(1)[:: self._order] for m in tensors), strict=True))
 
-    def _split(self, x: Tensor, decay: Tensor, inner: int) -> tuple:
-        """Cut (B, S * inner, ...) into S segments: views of columns (B, S, ...), of ends (B, ...) and of all."""
-        x, decay = (m.unflatten(1, (-1, inner)) for m in (x, decay))
-        power = torch.empty_like(decay)  # product of the decays since the segment's start
-        entering = torch.empty_like(decay[:, :, 0])
-        columns = list(zip(*(m.unbind(2)[:: self._order] for m in (x, decay, power)), strict=True))
-        ends = self._pairs(entering, columns[-1][2], columns[-1][0])
-        return columns, ends, x, power, entering.unsqueeze(2)
+class _Segments:
+    """The two-level form for (B, S * inner, ...), seen as S segments of `inner` steps side by side."""
 
-    def _run_segments(
-        self,
-        state: Tensor,
-        columns: list[tuple[Tensor, Tensor, Tensor]],
-        ends: list[tuple[Tensor, Tensor, Tensor]],
-        x: Tensor,
-        power: Tensor,
-        entering: Tensor,
-    ) -> Tensor:
-        local, _, product = columns[0]
-        product.copy_(columns[0][1])
-        for x_t, decay_t, power_t in columns[1:]:
-            local = x_t.addcmul_(decay_t, local)
-            product = torch.mul(decay_t, product, out=power_t)
-        for slot, total, end in ends:
-            slot.copy_(state)
-            state = torch.addcmul(end, total, slot)
-        x.addcmul_(power, entering)
-        return ends[-1][2]
+    def __init__(self, x: Tensor, decay: Tensor, inner: int, order: int) -> None:
+        self._x, self._decay = (m.unflatten(1, (-1, inner)) for m in (x, decay))
+        self._power = torch.empty_like(self._decay)  # product of the decays since the segment's start
+        entering = torch.empty_like(self._decay[:, :, 0])
+        self._entering = entering.unsqueeze(2)
+        local, factors, powers = (list(m.unbind(2)[::order]) for m in (self._x, self._decay, self._power))
+        self._local: Chain = (local[1:], factors[1:], local[:-1])
+        self._products = (powers[1:], powers[:-1])
+        starts, totals, ends = (list(m.unbind(1)[::order]) for m in (entering, powers[-1], local[-1]))
+        self._first, self._last = starts[0], ends[-1]
+        self._carry: Chain = (starts[1:], totals[:-1], starts[:-1])
+        later, earlier = (slice(1, None), slice(None, -1))[::order]
+        self._inherit = (entering[:, later], local[-1][:, earlier])
+
+    def run(self, state: Tensor) -> Tensor:
+        _chain(self._local)
+        self._power.copy_(self._decay)
+        _chain_products(*self._products)
+        self._first.copy_(state)
+        self._inherit[0].copy_(self._inherit[1])
+        _chain(self._carry)
+        self._x.addcmul_(self._power, self._entering)
+        return self._last
+
+
+def _chain(chain: Chain) -> None:
+    """x_i += a_i b_i one after the other, where b_i may be x_{i-1}.
+
+    On a CPU a foreach call is this very loop without the cost of Python; elsewhere it may run all at once.
+    """
+    if not chain[0]:
+        return
+    if chain[0][0].device.type == "cpu":
+        torch._foreach_addcmul_(*chain)
+        return
+    for x, a, b in zip(*chain, strict=True):
+        x.addcmul_(a, b)
+
+
+def _chain_products(x: list[Tensor], factors: list[Tensor]) -> None:
+    """x_i *= f_i one after the other, where f_i may be x_{i-1}."""
+    if x and x[0].device.type == "cpu":
+        torch._foreach_mul_(x, factors)
+        return
+    for product, factor in zip(x, factors, strict=True):
+        product.mul_(factor)
