@@ -114,6 +114,15 @@ def test_flags_win_over_file_over_environment(program: Plugin, tmp_path, monkeyp
     assert SEEN == [TrainConfig(model="from_environment", learning_rate=3, resume=True)]
 
 
+def test_an_unknown_environment_variable_is_named(program: Plugin, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("TOY_TRAIN__LEARNING_RAT", "3")
+    assert run(program, ["train"]) == 2
+    assert "TOY_TRAIN__LEARNING_RAT. Did you mean 'LEARNING_RATE'?" in capsys.readouterr().err
+    monkeypatch.delenv("TOY_TRAIN__LEARNING_RAT")
+    monkeypatch.setenv("TOY_EMBED-ALL__NOSUCH", "another verb's")
+    assert run(program, ["train"]) == 0
+
+
 def test_print_config_is_read_back(program: Plugin, tmp_path, capsys) -> None:
     assert run(program, ["train", "--model", "big", "--print_config"]) == 0
     (tmp_path / "b.yaml").write_text(capsys.readouterr().out)
@@ -127,7 +136,8 @@ def test_print_config_is_read_back(program: Plugin, tmp_path, capsys) -> None:
         (["tran"], "unknown command 'tran'. Did you mean 'train'?"),
         (["train", "--learning_rat", "3"], "unknown flag '--learning_rat'. Did you mean '--learning_rate'?"),
         (["train", "--learning-rat=3"], "unknown flag '--learning_rat'. Did you mean '--learning_rate'?"),
-        (["train", "--learning_rate", "fast"], "--learning_rate: Expected a float. Got value: fast"),
+        (["train", "--learning_rate", "fast"], "--learning_rate: expected float, got 'fast'."),
+        (["embed-all"], "missing: RUN."),
         (["train", "stray"], "unexpected argument 'stray'"),
         (["train", "--config", "no_such.yaml"], "no_such.yaml"),
         (["train", "--fail", "user"], "file.fa, line 3: not DNA; remove it."),
@@ -179,7 +189,7 @@ def test_help_lists_commands_and_flags(program: Plugin, capsys) -> None:
     for name in dataclasses.fields(TrainConfig):
         assert f"--{name.name}" in told
     assert run(program, ["--version"]) == 0
-    assert "toy 9.9" in capsys.readouterr().out
+    assert capsys.readouterr().out == "toy 9.9\n"
 
 
 def test_shell_completion_knows_the_flags(program: Plugin, capsys) -> None:

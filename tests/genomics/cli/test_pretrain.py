@@ -168,7 +168,7 @@ def run(words: list[str], **options) -> subprocess.Popen:
 
 
 def test_ctrl_c_saves_and_the_run_goes_on_as_if_never_stopped(flags, tmp_path) -> None:
-    flags = [*flags, "--baselines", "false", "--steps", "400", "--checkpoint_every", "1000", "--validate_every", "0"]
+    flags = [*flags, "--baselines", "false", "--steps", "150", "--checkpoint_every", "1000", "--validate_every", "0"]
     assert main(["pretrain", *flags, "--out", str(tmp_path / "whole")]) == 0
     process = run(flags)
     assert process.stderr is not None

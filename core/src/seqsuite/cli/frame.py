@@ -24,7 +24,7 @@ from seqsuite.errors import UserError, suggest
 from seqsuite.plugins import Plugin, import_target
 
 EXIT_USER, EXIT_INTERRUPTED = 2, 130
-_OWN_FLAGS = ("help", "version", "config", "print_config", "print_completion")
+_OWN_FLAGS = ("help", "config", "print_config")
 
 
 class _Parser(ArgumentParser):
@@ -74,6 +74,7 @@ def _dispatch(plugin: Plugin, arguments: list[str]) -> int:
     function, config_class = functions[verb], config_of(functions[verb])
     arguments = _normalise(arguments, _fields(config_class))
     _check_names(arguments, _fields(config_class))
+    _check_environment(f"{plugin.name}_{verb}__".upper(), _fields(config_class))
     parsed = parser.parse_args(arguments)
     values = parsed[verb]
     return function(config_class(**{field: _plain(values[field]) for field in _fields(config_class)})) or 0
@@ -90,11 +91,10 @@ def build_parser(plugin: Plugin, functions: dict[str, Callable[..., Any]], *, en
     prefix = plugin.name.upper()
     epilog = f"Every flag can also be set as {prefix}_<COMMAND>__<FLAG> in the environment or in a --config file."
     settings: dict[str, Any] = {"default_env": environment, "env_prefix": prefix}
-    version = f"{plugin.name} {plugin.version}"
     parser = _Parser(
         prog=plugin.name,
         description=plugin.summary,
-        version=version,
+        version=plugin.version,
         epilog=epilog,
         **settings,
     )
@@ -162,6 +162,13 @@ def _check_names(arguments: list[str], fields: dict[str, Any]) -> None:
             _check_file(value if equals else "".join(arguments[position + 1 : position + 2]), fields)
 
 
+def _check_environment(prefix: str, fields: dict[str, Any]) -> None:
+    known = [name.upper() for name in (*fields, "config")]
+    for name in os.environ:
+        if name.startswith(prefix) and name.removeprefix(prefix) not in known:
+            raise UserError(f"unknown environment variable {name}.{suggest(name.removeprefix(prefix), known)}")
+
+
 def _check_file(path: str, fields: dict[str, Any]) -> None:
     try:
         with open(path, encoding="utf-8") as file:
@@ -190,5 +197,9 @@ def _readable(message: str) -> str:
     stray = re.search(r"[Uu]nrecognized arguments: (\S+)", message)
     if stray:
         return f"unexpected argument {stray[1]!r}."
+    missing = re.search(r"arguments are required: (.+)", message)
+    if missing:
+        return f"missing: {', '.join(name.rpartition('.')[2].upper() for name in missing[1].split(', '))}."
     message = re.sub(r"^Parser key \"([^\"]+)\": ?", r"--\1: ", message)
-    return re.sub(r"<class '(\w+)'>", r"\1", message)
+    message = re.sub(r"<class '(\w+)'>", r"\1", message)
+    return re.sub(r"Expected an? (\w+)\. Got value: (.*)$", r"expected \1, got '\2'.", message)

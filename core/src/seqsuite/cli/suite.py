@@ -25,7 +25,7 @@ class ModelsConfig:
     """Options of `seqsuite models`.
 
     Args:
-        pattern: Wildcard over names, such as 'caduceus*'.
+        pattern: Wildcard over names: --pattern 'caduceus*'.
         json: Print JSON instead of a table.
     """
 

@@ -91,7 +91,7 @@ def loss_curves(
 
     Args:
         folder: The run folder.
-        metric: Its name without train_ or valid_.
+        metric: Its name without ``train_`` or ``valid_``.
         levels: Baselines, see `line_figure`.
     """
     metrics = read_metrics(folder)

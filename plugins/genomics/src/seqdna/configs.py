@@ -165,6 +165,7 @@ class PretrainConfig(TrainConfig):
         valid_windows: Windows of the validation block that are scored during training.
         eval_sites: Test positions to measure one at a time, at the end.
         baselines: Fit and score the count models on the same split.
+        json: Print the result as JSON instead of a table.
     """
 
     fasta: str = "ecoli"
@@ -180,9 +181,12 @@ class PretrainConfig(TrainConfig):
     valid_windows: int = 128
     eval_sites: int = 4096
     baselines: bool = True
+    json: bool = False
     out: str = "runs/pretrain"
 
-    free_on_resume: ClassVar[frozenset[str]] = TrainConfig.free_on_resume | {"valid_windows", "eval_sites", "baselines"}
+    free_on_resume: ClassVar[frozenset[str]] = TrainConfig.free_on_resume | {
+        *("valid_windows", "eval_sites", "baselines", "json")
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,10 +14,11 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 import seqsuite
@@ -38,7 +39,6 @@ from seqdna.data import (
 from seqdna.evaluation import SiteScores, evaluating, score_sites, standard_error
 from seqdna.tasks import MaskedLanguageModelling, MaskedWindows
 from seqdna.tokenizers import NucleotideTokenizer
-from seqsuite.cli.output import print_table
 from seqsuite.errors import UserError
 from seqsuite.models import Model, model_config
 from seqsuite.objectives import cross_entropy
@@ -66,14 +66,16 @@ class PretrainResult(TableView):
         bits_at_mask_rate: Of the model at the training mask rate, on the same block.
         markov: Order -> bits of the one-sided chain on the same positions; empty without baselines.
         two_sided: k -> bits of the model with k bases on either side, on the same positions.
-        pooled: Bits of their log-linear pool on the same positions; nan without baselines.
-        versus_pool: The model minus the pool, position by position, and the standard error of that mean.
+        pooled: Bits of their log-linear pool on the same positions; None without baselines.
+        versus_pool: The model minus the pool, position by position, and the standard error of that mean; or None.
         block: The count models on the whole test block: ``markov``, ``two_sided``, ``pooled`` and choices.
         positions: Number of positions measured.
         shared_24mers: Share of the test block's bases in a 24-mer that the training split has too.
         tokens_per_second: Training speed.
         seconds: Wall time of the whole command.
         steps: Training steps.
+        sites: The measured positions.
+        site_bits: Bits at each of them, by model: ``model``, ``pool``, ``markov_0`` .., ``two_sided_0`` ...
     """
 
     folder: Path
@@ -91,6 +93,8 @@ class PretrainResult(TableView):
     tokens_per_second: float
     seconds: float
     steps: int
+    sites: EvalSites = field(repr=False)
+    site_bits: Mapping[str, np.ndarray] = field(repr=False)
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row a model: the count models that matter, and this one."""
@@ -126,7 +130,9 @@ class PretrainResult(TableView):
 
     def to_dict(self) -> dict[str, Any]:
         """Return what summary.json holds."""
-        return {**asdict(self), "folder": self.folder.name}
+        arrays = ("sites", "site_bits")
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in arrays}
+        return {**values, "folder": self.folder.name}
 
 
 @dataclass(frozen=True)
@@ -228,16 +234,17 @@ def _measure(
         tokens_per_second=done.tokens_per_second,
         seconds=time.monotonic() - began,
         steps=done.steps,
+        sites=sites,
     )
     _write(config, result, inputs, folder)
-    _show(result)
     return result
 
 
 def _beside(scores: SiteScores, sites: EvalSites, counts: CountBaselines | None) -> dict[str, Any]:
     """Return the count models' figures on the model's positions and on the whole block."""
     if counts is None:
-        return {"markov": {}, "two_sided": {}, "pooled": None, "versus_pool": None, "block": {}}
+        nothing: dict[str, Any] = {"markov": {}, "two_sided": {}, "pooled": None, "versus_pool": None, "block": {}}
+        return {**nothing, "site_bits": {"model": scores.bits}}
     here = counts.at(sites)
     mean = {name: float(bits.mean(dtype="float64")) for name, bits in here.items()}
     difference = scores.bits - here["pool"]
@@ -247,6 +254,7 @@ def _beside(scores: SiteScores, sites: EvalSites, counts: CountBaselines | None)
         "pooled": mean["pool"],
         "versus_pool": (float(difference.mean()), standard_error(difference)),
         "block": counts.to_dict(),
+        "site_bits": {"model": scores.bits, **here},
     }
 
 
@@ -269,7 +277,7 @@ def _write(config: PretrainConfig, result: PretrainResult, inputs: _Inputs, fold
     write_text(folder.path / _SUMMARY, json.dumps(result.to_dict(), indent=2, default=str) + "\n")
     report = Report(f"{result.model} on {Path(config.fasta).name}", subtitle=str(folder.path.name))
     report.heading("Held-out bits per base").table(result.table())
-    report.text(_caption(result)).figure(result.figure(), caption="Count models by context, and this run")
+    report.text(caption(result)).figure(result.figure(), caption="Count models by context, and this run")
     report.heading("Genome").text(_describe(inputs))
     report.table({name: ", ".join(where) for name, where in inputs.splits.to_dict().items()})
     levels = {"pool of counts": result.pooled} if result.pooled is not None else {}
@@ -277,7 +285,8 @@ def _write(config: PretrainConfig, result: PretrainResult, inputs: _Inputs, fold
     training_report(folder.path, into=report).write(folder.path / "report.html")
 
 
-def _caption(result: PretrainResult) -> str:
+def caption(result: PretrainResult) -> str:
+    """Say in words how the figures of a result were measured, and how it compares with the pool."""
     text = (
         f"{result.positions:,} held-out bases, each masked alone; {result.bits_at_mask_rate:.4f} bits at the training "
         f"mask rate. {100 * result.shared_24mers:.1f} % of the held-out bases lie in a 24-mer of the training split."
@@ -285,22 +294,6 @@ def _caption(result: PretrainResult) -> str:
     if result.versus_pool is not None:
         text += f" Against the pool, position by position: {result.versus_pool[0]:+.4f} +- {result.versus_pool[1]:.4f}."
     return text
-
-
-def _show(result: PretrainResult) -> None:
-    rows = result.table()
-    print_table(
-        tuple(rows[0]), [tuple(row.values()) for row in rows], title="\nHeld-out bits per base (less is better)"
-    )
-    print(_caption(result))
-    print(f"{result.tokens_per_second:,.0f} bases a second in training; {result.seconds:.0f} seconds in all.")
-    folder = result.folder
-    print(f"\nreport:     {folder / 'report.html'} (open it in a browser)")
-    print(f"checkpoint: {folder / 'model'}")
-    print("\nTry next:")
-    print(f"  seqdna embed {folder} your_sequences.fa --out embeddings.npz")
-    print(f"  python -c \"import seqdna; print(seqdna.load('{folder}').embed(['ACGTACGTTAGC']).vectors.shape)\"")
-    print("  seqdna pretrain --fasta your_genome.fa --out runs/mine")
 
 
 def _say(line: str) -> None:
