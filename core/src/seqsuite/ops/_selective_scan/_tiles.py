@@ -61,19 +61,20 @@ class Layout:
         return states.transpose(-1, -2).flatten(-3, -2).clone(memory_format=torch.contiguous_format)
 
 
-def sum_states(states: Tensor, weights: Tensor, scratch: Tensor) -> Tensor:
-    """Sum states times weights over N: (R, T, G, N, P) by (R, T, G, N, 1) or (G, N, P) to (R, T, D)."""
+def sum_states(states: Tensor, weights: Tensor, scratch: Tensor, out: Tensor) -> Tensor:
+    """Sum states times weights over N into out (R, T, D): (R, T, G, N, P) by (R, T, G, N, 1) or (G, N, P)."""
     n, p = states.shape[-2:]
+    total = out.view(*states.shape[:3], p)
     if n <= 4 or (n <= 8 and n * p < 400):  # below 400 products torch.bmm leaves the fast library
         pairs = list(zip(states.unbind(-2), weights.unbind(-2), strict=True))
-        total = pairs[0][0] * pairs[0][1]
+        torch.mul(*pairs[0], out=total)
         for state, weight in pairs[1:]:
             total.addcmul_(state, weight)
     elif weights.ndim == 3:
-        total = torch.mul(states, weights, out=scratch).sum(-2)
+        torch.sum(torch.mul(states, weights, out=scratch), -2, out=total)
     else:
-        total = torch.bmm(weights.reshape(-1, 1, n), states.view(-1, n, p))
-    return total.view(*states.shape[:2], -1)
+        torch.bmm(weights.reshape(-1, 1, n), states.view(-1, n, p), out=total.view(-1, 1, p))
+    return out
 
 
 def sum_channels(left: Tensor, states: Tensor) -> Tensor:

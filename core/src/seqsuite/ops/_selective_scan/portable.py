@@ -14,7 +14,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from seqsuite.ops._recurrence import Recurrence
@@ -37,6 +36,7 @@ class _Frame:
 
     def __init__(self, decay: Tensor, states: Tensor, g: Tensor | None, reverse: bool) -> None:
         self.decay, self.states = decay, states
+        self._vectors: dict[str, Tensor] = {}
         self.scan = Recurrence(states, decay, reverse=reverse)
         if g is None:
             return
@@ -47,6 +47,13 @@ class _Frame:
         self.decay_first, self.decay_later = decay[:, first], decay[:, later]
         self.states_earlier = states[:, earlier]
         self.adjoint = Recurrence(g[:, earlier], self.decay_later, reverse=not reverse)
+
+    def vector(self, name: str) -> Tensor:
+        """Return an uninitialised (R, T, D) buffer: fresh memory for every result would cost more than the result."""
+        if name not in self._vectors:
+            rows, steps, groups, _, p = self.decay.shape
+            self._vectors[name] = self.decay.new_empty(rows, steps, groups * p)
+        return self._vectors[name]
 
 
 class _Scan:
@@ -70,6 +77,7 @@ class _Scan:
         self.layout = lay = Layout(groups, compute_dtype(u))
         self.u, self.delta, self.reset, self.softplus, self.reverse = u, delta, reset, delta_softplus, reverse
         self.bias = None if delta_bias is None else delta_bias.to(lay.dtype)
+        self.minus_bias = None if self.bias is None else -self.bias
         self.A = lay.states(A)
         self.rate = self.A * LOG2_E
         self.B, self.C = (m if m.ndim == 4 else lay.states(m) for m in (B, C))
@@ -113,17 +121,18 @@ class _Tile:
         self, scan: _Scan, start: Tensor, u: Tensor, delta: Tensor, reset: Tensor | None, B: Tensor, C: Tensor
     ) -> None:
         lay = scan.layout
-        self.u, dt = u.to(lay.dtype), delta.to(lay.dtype)
-        if scan.bias is not None:
-            dt = dt + scan.bias
+        self.frame = frame = scan.frame(*u.shape[:2])
+        self.u, delta, raw, dt = u.to(lay.dtype), delta.to(lay.dtype), frame.vector("raw"), frame.vector("dt")
         if scan.softplus:
-            self.raw = dt.neg()
-            dt, self.buffer = _aten.log_sigmoid_forward(self.raw)
+            self.raw, self.buffer = raw, frame.vector("buffer")
+            torch.neg(delta, out=raw) if scan.bias is None else torch.sub(scan.minus_bias, delta, out=raw)
+            _aten.log_sigmoid_forward.output(raw, output=dt, buffer=self.buffer)
             dt.neg_()
+        else:
+            dt.copy_(delta) if scan.bias is None else torch.add(delta, scan.bias, out=dt)
         self.dt = dt
         self.B, self.C = (m if m.ndim == 3 else m.to(lay.dtype).unsqueeze(-1) for m in (B, C))
-        self.x = lay.channels(dt * self.u)
-        self.frame = frame = scan.frame(*dt.shape[:2])
+        self.x = lay.channels(torch.mul(dt, self.u, out=frame.vector("x")))
         self.decay = torch.mul(lay.channels(dt), scan.rate, out=frame.decay).exp2_()
         if reset is not None:
             self.decay.masked_fill_(reset[..., None, None, None], 0)
@@ -162,14 +171,15 @@ def forward(
         for index, (*parts, gate, y_part, inner_part) in enumerate(scan.tiles(rows, (z, y, inner))):
             tile = _Tile(scan, starts[index, rows], *parts)
             (starts[index + 1] if index + 1 < len(starts) else final)[rows] = tile.last
-            out = sum_states(tile.states, tile.C, tile.decay)
+            out = sum_states(tile.states, tile.C, tile.decay, tile.frame.vector("y"))
             if skip is not None:
                 out.addcmul_(tile.u, skip)
             if gate is None:
                 y_part.copy_(out)
             else:
                 inner_part.copy_(out)
-                torch.mul(out, F.silu(gate.to(lay.dtype)), out=y_part)
+                silu = _aten.silu.out(gate.to(lay.dtype), out=tile.frame.vector("gate"))
+                torch.mul(out, silu, out=y_part)
     return y, lay.flat(final), starts, inner
 
 
@@ -204,9 +214,10 @@ def backward(
             tile = _Tile(scan, start, *parts)
             g_y = g_y.to(dtype)
             if gate is not None:
-                gate = gate.to(dtype)
-                dz.copy_(_aten.silu_backward(g_y * inner_part, gate))
-                g_y = g_y * F.silu(gate)
+                gate, scratch, found = gate.to(dtype), tile.frame.vector("gate"), tile.frame.vector("g_y")
+                torch.mul(g_y, inner_part, out=scratch)
+                dz.copy_(_aten.silu_backward.grad_input(scratch, gate, grad_input=found))
+                g_y = torch.mul(g_y, _aten.silu.out(gate, out=scratch), out=found)
             grads.add(tile, g_y, start, carry[rows], du, ddelta, dB, dC)
     found = (*grads.finish(), scan.layout.flat(carry))
     operands = (u, delta, A, B, C, D, z, delta_bias, initial_state)
@@ -252,16 +263,16 @@ class _Gradients:
         frame.decay_later.mul_(frame.states_earlier)
         frame.decay_first.mul_(start)
         g_log = tile.decay.mul_(g)  # the gradient of dt A
-        g_x = sum_states(g, tile.B, tile.states)
-        g_dt = sum_states(g_log, scan.A, tile.states).addcmul_(g_x, tile.u)
+        g_x = sum_states(g, tile.B, tile.states, frame.vector("g_x"))
+        g_dt = sum_states(g_log, scan.A, tile.states, frame.vector("g_dt")).addcmul_(g_x, tile.u)
         add_sum(self.A, torch.mul(g_log, lay.channels(tile.dt), out=g))
         if self.skip is None:
             torch.mul(g_x, tile.dt, out=du)
         else:
             torch.addcmul(g_x.mul_(tile.dt), g_y, self.skip, out=du)
-            add_sum(self.D, g_y * tile.u)
+            add_sum(self.D, torch.mul(g_y, tile.u, out=frame.vector("gate")))
         if scan.softplus:
-            g_dt = _aten.log_sigmoid_backward(g_dt, tile.raw, tile.buffer)
+            g_dt = _aten.log_sigmoid_backward.grad_input(g_dt, tile.raw, tile.buffer, grad_input=frame.vector("x"))
         if scan.bias is not None:
             add_sum(self.bias, g_dt)
         ddelta.copy_(g_dt)
