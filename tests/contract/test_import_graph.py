@@ -59,9 +59,9 @@ def test_no_plugin_is_imported_from_elsewhere(package: str) -> None:
 
 
 LAYERS = {
-    "ops": {"ops", "errors"},
-    "mixers": {"ops", "mixers", "errors", "plugins"},
-    "backbones": {"ops", "mixers", "backbones", "errors"},
+    "ops": {"ops", "errors", "lazy"},
+    "mixers": {"ops", "mixers", "errors", "lazy", "plugins"},
+    "backbones": {"ops", "mixers", "backbones", "errors", "lazy"},
 }
 
 

@@ -6,8 +6,9 @@ epoch, index = ShuffledOrder(n=1000, seed=0).locate(position=123_456)
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from seqsuite.lazy import lazy_names
 
 if TYPE_CHECKING:
     from seqsuite.data.loaders import PositionBatches, ScoringBatches, make_loader
@@ -15,21 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["PositionBatches", "ScoringBatches", "ShuffledOrder", "item_rng", "item_seed", "make_loader"]
 
-_HOME = {
-    "PositionBatches": "loaders",
-    "ScoringBatches": "loaders",
-    "ShuffledOrder": "order",
-    "item_rng": "order",
-    "item_seed": "order",
-    "make_loader": "loaders",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'seqsuite.data' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"seqsuite.data.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "loaders": ["PositionBatches", "ScoringBatches", "make_loader"],
+        "order": ["ShuffledOrder", "item_rng", "item_seed"],
+    },
+)

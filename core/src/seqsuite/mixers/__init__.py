@@ -10,24 +10,15 @@ Every mixer keeps one law, checked by `seqsuite.testing.mixers`: the three views
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from seqsuite.lazy import lazy_names
 
 if TYPE_CHECKING:
     from seqsuite.mixers.base import Mixer, ProjectedMixer, State, run_reversed
     from seqsuite.mixers.create import create_mixer, list_mixers
     from seqsuite.mixers.mamba import Mamba, MambaState
 
-_HOME = {
-    "Mamba": "seqsuite.mixers.mamba",
-    "MambaState": "seqsuite.mixers.mamba",
-    "Mixer": "seqsuite.mixers.base",
-    "ProjectedMixer": "seqsuite.mixers.base",
-    "State": "seqsuite.mixers.base",
-    "create_mixer": "seqsuite.mixers.create",
-    "list_mixers": "seqsuite.mixers.create",
-    "run_reversed": "seqsuite.mixers.base",
-}
 __all__ = [
     "Mamba",
     "MambaState",
@@ -39,12 +30,11 @@ __all__ = [
     "run_reversed",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'seqsuite.mixers' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "mamba": ["Mamba", "MambaState"],
+        "base": ["Mixer", "ProjectedMixer", "State", "run_reversed"],
+        "create": ["create_mixer", "list_mixers"],
+    },
+)

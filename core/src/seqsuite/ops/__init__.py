@@ -10,8 +10,9 @@ function itself has the name.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from seqsuite.lazy import lazy_names
 
 if TYPE_CHECKING:
     from seqsuite.ops._causal_conv1d.op import causal_conv1d
@@ -30,25 +31,12 @@ __all__ = [
     "use_backend",
 ]
 
-_HOME = {
-    "Choice": "_dispatch",
-    "Operator": "_dispatch",
-    "Seq": "_seq",
-    "causal_conv1d": "_causal_conv1d.op",
-    "explain_backend": "_dispatch",
-    "operators": "_dispatch",
-    "selective_scan": "_selective_scan.op",
-    "use_backend": "_dispatch",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "_dispatch": ["Choice", "Operator", "explain_backend", "operators", "use_backend"],
+        "_seq": ["Seq"],
+        "_causal_conv1d.op": ["causal_conv1d"],
+        "_selective_scan.op": ["selective_scan"],
+    },
+)

@@ -10,9 +10,9 @@ load torch on first use; importing the package does not.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from seqsuite.lazy import lazy_names
 from seqsuite.training.configs import Interrupted, TrainConfig
 
 if TYPE_CHECKING:
@@ -23,21 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["FitResult", "Interrupted", "RunFolder", "Scores", "Task", "TrainConfig", "fit", "seed_everything"]
 
-_HOME = {
-    "FitResult": "trainer",
-    "fit": "trainer",
-    "RunFolder": "run_folder",
-    "Scores": "task",
-    "Task": "task",
-    "seed_everything": "generators",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'seqsuite.training' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"seqsuite.training.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "trainer": ["FitResult", "fit"],
+        "run_folder": ["RunFolder"],
+        "task": ["Scores", "Task"],
+        "generators": ["seed_everything"],
+    },
+)

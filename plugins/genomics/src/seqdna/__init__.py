@@ -7,8 +7,9 @@ run.embed(["ACGTACGT"])
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from seqsuite.lazy import lazy_names
 
 if TYPE_CHECKING:
     from seqdna.api import load
@@ -16,8 +17,4 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "load":
-        return importlib.import_module("seqdna.api").load
-    raise AttributeError(f"module 'seqdna' has no attribute {name!r}")
+__getattr__, __dir__ = lazy_names(__name__, {"api": ["load"]})

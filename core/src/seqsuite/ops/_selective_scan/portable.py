@@ -125,7 +125,7 @@ class _Tile:
         self.u, delta, raw, dt = u.to(lay.dtype), delta.to(lay.dtype), frame.vector("raw"), frame.vector("dt")
         if scan.softplus:
             self.raw, self.buffer = raw, frame.vector("buffer")
-            torch.neg(delta, out=raw) if scan.bias is None else torch.sub(scan.minus_bias, delta, out=raw)
+            torch.neg(delta, out=raw) if scan.minus_bias is None else torch.sub(scan.minus_bias, delta, out=raw)
             _aten.log_sigmoid_forward.output(raw, output=dt, buffer=self.buffer)
             dt.neg_()
         else:
@@ -214,10 +214,10 @@ def backward(
             tile = _Tile(scan, start, *parts)
             g_y = g_y.to(dtype)
             if gate is not None:
-                gate, scratch, found = gate.to(dtype), tile.frame.vector("gate"), tile.frame.vector("g_y")
+                gate, scratch, g_z = gate.to(dtype), tile.frame.vector("gate"), tile.frame.vector("g_y")
                 torch.mul(g_y, inner_part, out=scratch)
-                dz.copy_(_aten.silu_backward.grad_input(scratch, gate, grad_input=found))
-                g_y = torch.mul(g_y, _aten.silu.out(gate, out=scratch), out=found)
+                dz.copy_(_aten.silu_backward.grad_input(scratch, gate, grad_input=g_z))
+                g_y = torch.mul(g_y, _aten.silu.out(gate, out=scratch), out=g_z)
             grads.add(tile, g_y, start, carry[rows], du, ddelta, dB, dC)
     found = (*grads.finish(), scan.layout.flat(carry))
     operands = (u, delta, A, B, C, D, z, delta_bias, initial_state)

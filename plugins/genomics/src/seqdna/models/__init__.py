@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from seqsuite.lazy import lazy_names
 
 if TYPE_CHECKING:
     from seqdna.models.caduceus import Caduceus
     from seqdna.models.strands import RCLift, StrandBlock
 
-_HOME = {
-    "Caduceus": "seqdna.models.caduceus",
-    "RCLift": "seqdna.models.strands",
-    "StrandBlock": "seqdna.models.strands",
-}
 __all__ = ["Caduceus", "RCLift", "StrandBlock"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'seqdna.models' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, {"caduceus": ["Caduceus"], "strands": ["RCLift", "StrandBlock"]})
