@@ -213,3 +213,33 @@ def test_interrupted_before_anything_is_ready(flags) -> None:
     _, told = process.communicate(timeout=60)
     assert process.returncode in (130, -signal.SIGINT), told
     assert "Traceback" not in told.partition("seqdna: ")[2]
+
+
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "genomics"
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.yaml")))
+def test_the_example_configs_run(name, tmp_path, capsys) -> None:
+    short = ["--steps", "2", "--warmup", "1", "--valid_windows", "2", "--eval_sites", "4", "--baselines", "false"]
+    words = ["pretrain", "--config", str(EXAMPLES / name), *short, "--json", "--out", str(tmp_path / "run")]
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert told["steps"] == 2
+
+
+def test_the_demo_learns_more_than_the_composition_of_the_genome(tmp_path) -> None:
+    words = [
+        "--config",
+        str(EXAMPLES / "demo.yaml"),
+        "--steps",
+        "40",
+        "--eval_sites",
+        "512",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    assert main(["pretrain", *words]) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["bits_per_base"] + 2 * summary["bits_standard_error"] < summary["markov"]["0"]
+    assert summary["block"]["n_positions"] > 400_000
