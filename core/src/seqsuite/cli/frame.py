@@ -42,6 +42,9 @@ def run(plugin: Plugin, argv: Sequence[str] | None = None) -> int:
         argv: Arguments without the program's name; `sys.argv[1:]` when None.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    # OpenMP's threads spin while they wait: with one core busy elsewhere, two threads are then several
+    # times slower than one. It must be said before torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         return _dispatch(plugin, arguments)
     except UserError as error:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+_aten = torch.ops.aten
 TILE = 131072
 """Elements of a group of rows, about."""
 
@@ -33,10 +33,27 @@ def forward(
 ) -> Tensor:
     """Return y (B, L, D)."""
     y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    room = _Room(x)
     for rows in _rows(x):
-        out = _convolve(rows, x, weight, bias, history, segment, reverse)
-        y[rows] = F.silu(out) if silu else out
+        out = _convolve(rows, x, weight, bias, history, segment, reverse, room)
+        if silu:
+            _aten.silu.out(out, out=out)
+        y[rows] = out
     return y
+
+
+class _Room:
+    """Buffers of one group of rows, used again for the next: fresh memory costs more than the work done in it."""
+
+    def __init__(self, x: Tensor) -> None:
+        self._like = x
+        self._buffers: dict[str, Tensor] = {}
+
+    def take(self, name: str, part: Tensor) -> Tensor:
+        """Return an uninitialised tensor of the shape of `part`, in the computation's precision."""
+        if name not in self._buffers:
+            self._buffers[name] = part.new_empty(part.numel(), dtype=compute_dtype(self._like))
+        return self._buffers[name][: part.numel()].view(part.shape)
 
 
 def backward(
@@ -55,17 +72,18 @@ def backward(
     dx = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     d_taps, d_bias = torch.zeros_like(taps), taps.new_zeros(taps.shape[1])
     d_history = None if history is None else torch.zeros_like(history, dtype=dtype)
+    room = _Room(x)
     for rows in _rows(x):
-        part = x[rows].to(dtype)
-        g = dy[rows].to(dtype)
+        part, g = x[rows].to(dtype), dy[rows].to(dtype)
         if silu:
-            inner = _convolve(rows, x, weight, bias, history, segment, reverse)
-            g = torch.ops.aten.silu_backward(g, inner)
-        d_part = torch.zeros_like(part)
+            inner = _convolve(rows, x, weight, bias, history, segment, reverse, room)
+            g = _aten.silu_backward.grad_input(g, inner, grad_input=room.take("g", part))
+        d_part = torch.mul(g, taps[-1], out=room.take("out", part))
         for lag, here, there, same in _lags(part, len(taps), segment, rows, reverse):
             reached = g[:, here] if same is None else g[:, here].masked_fill(~same, 0)
-            d_part[:, there].addcmul_(reached, taps[-1 - lag])
-            _add_sum(d_taps[-1 - lag], reached * part[:, there])
+            if lag:
+                d_part[:, there].addcmul_(reached, taps[-1 - lag])
+            _add_sum(d_taps[-1 - lag], torch.mul(reached, part[:, there], out=room.take("product", reached)))
         for lag, here, there, same in _edges(part, len(taps), history, segment, rows, reverse):
             reached = g[:, here].masked_fill(~same, 0)
             if history is not None and d_history is not None:
@@ -95,12 +113,13 @@ def _convolve(
     history: Tensor | None,
     segment: Tensor | None,
     reverse: bool,
+    room: _Room,
 ) -> Tensor:
     """Return the convolution of some rows before the activation, in the computation's precision."""
     dtype = compute_dtype(x)
     part, taps = x[rows].to(dtype), weight.to(dtype).t().contiguous()
     start = taps.new_zeros(()) if bias is None else bias.to(dtype)
-    out = torch.addcmul(start, part, taps[-1])
+    out = torch.addcmul(start, part, taps[-1], out=room.take("out", part))
     for lag, here, there, same in _lags(part, len(taps), segment, rows, reverse):
         if lag:
             source = part[:, there] if same is None else part[:, there].masked_fill(~same, 0)
