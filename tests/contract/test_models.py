@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from seqsuite import plugins
-from seqsuite.errors import UnknownNameError
+from seqsuite.errors import UnknownNameError, UserError
 from seqsuite.models import create_model, list_models, model_config
 from seqsuite.testing.models import MODEL_CLAUSES
 
@@ -31,6 +31,28 @@ def test_names_are_listed_with_wildcards_and_near_names_suggested():
     assert not set(list_models("caduceus_ps*")) & set(list_models("caduceus_ph*"))
     with pytest.raises(UnknownNameError, match="Did you mean 'caduceus_ps'"):
         create_model("caduceus_sp")
+
+
+@pytest.mark.parametrize("name", [None, 3])
+def test_a_name_that_is_none_is_one_line(name):
+    with pytest.raises(UserError, match=f"^create_model: name must be str, not {name}"):
+        create_model(name)
+
+
+@pytest.mark.parametrize("name", DEBUG_SIZES)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"norm_epsilon": 0}, "norm_epsilon must be above 0, not 0.0"),
+        ({"norm_epsilon": float("nan")}, "norm_epsilon must be finite, not nan"),
+        ({"initializer_range": -0.1}, "initializer_range must be at least 0, not -0.1"),
+        ({"mixer_options": {"d_model": 5}}, "mixer 'mamba': d_model is not an option"),
+    ],
+)
+def test_values_out_of_range_are_one_line(name, options, message):
+    with pytest.raises(UserError, match=message) as caught:
+        create_model(name, **options)
+    assert "\n" not in str(caught.value)
 
 
 def test_configs_need_no_torch():

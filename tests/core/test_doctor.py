@@ -35,3 +35,9 @@ def test_matching_versions_are_no_problem() -> None:
     assert doctor.bad_combinations({"torch": "2.11.0", "torchaudio": "2.11.0", "torchvision": "0.26.0"}) == []
     assert doctor.bad_combinations({"torch": "2.8.0", "torchvision": "0.23.0"}) == []
     assert doctor.bad_combinations({}) != []
+
+
+def test_a_backend_that_cannot_serve_here_is_a_problem(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("SEQSUITE_BACKEND", "tritn")
+    assert main(["doctor"]) == 1
+    assert "Did you mean 'triton'" in capsys.readouterr().out

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 
+from seqsuite.errors import UserError
+
 PACKAGES = (
     "seqsuite seqdna seqaudio seqvision seqrl seqchem torch triton torchaudio torchvision lightning numpy timm "
     "biopython pyfaidx gymnasium rdkit scikit-learn"
@@ -39,12 +41,13 @@ class Examination:
 def examine() -> Examination:
     """Look at this installation: versions, devices, operator paths, threads, bad combinations."""
     versions = installed()
+    problems = bad_combinations(versions)
     return Examination(
         versions={"python": platform.python_version(), **versions},
         devices=_devices(),
-        paths=_paths(),
+        paths=_paths(problems),
         notes=tuple(_notes()),
-        problems=tuple(bad_combinations(versions)),
+        problems=tuple(problems),
     )
 
 
@@ -126,7 +129,8 @@ def _notes() -> list[str]:
     return notes
 
 
-def _paths() -> tuple[OperatorPath, ...]:
+def _paths(problems: list[str]) -> tuple[OperatorPath, ...]:
+    """Ask each operator; what it refuses here (a backend that the environment asks for) is a problem."""
     import torch
 
     from seqsuite.ops import explain_backend, operators
@@ -134,7 +138,11 @@ def _paths() -> tuple[OperatorPath, ...]:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows = []
     for name in operators():
-        told = explain_backend(name)
+        try:
+            told = explain_backend(name)
+        except UserError as error:
+            problems.append(str(error))
+            continue
         why = "; ".join(f"{path}: {reason}" for path, reason in told.rejected.items())
         rows.append(OperatorPath(name, device, told.backend, f"{told.asked_by}; not {why}"))
     return tuple(rows)

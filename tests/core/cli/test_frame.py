@@ -101,6 +101,30 @@ def test_a_switch_needs_no_value(program: Plugin, words: list[str]) -> None:
     assert SEEN[0].resume is True
 
 
+@pytest.mark.parametrize("word", ["no", "False", "off", "0"])
+def test_a_switch_can_be_turned_off(program: Plugin, word: str) -> None:
+    assert run(program, ["train", "--resume", word]) == 0
+    assert run(program, ["train", f"--resume={word}"]) == 0
+    assert [seen.resume for seen in SEEN] == [False, False]
+
+
+def test_several_numbers_need_no_brackets(program: Plugin) -> None:
+    for words in (["--betas", "0.1,0.2"], ["--betas=0.1,0.2"], ["--betas", "[0.1,0.2]"]):
+        assert run(program, ["train", *words]) == 0
+    assert {seen.betas for seen in SEEN} == {(0.1, 0.2)}
+
+
+def test_a_bad_value_in_a_file_or_the_environment_names_its_source(
+    program: Plugin, tmp_path, capsys, monkeypatch
+) -> None:
+    (tmp_path / "e.yaml").write_text("learning_rate: fast\n")
+    assert run(program, ["train", "--config", str(tmp_path / "e.yaml")]) == 2
+    assert "(from --config)" in capsys.readouterr().err
+    monkeypatch.setenv("TOY_TRAIN__LEARNING_RATE", "fast")
+    assert run(program, ["train"]) == 2
+    assert "TOY_TRAIN__LEARNING_RATE" in capsys.readouterr().err
+
+
 def test_positional_and_optional(program: Plugin) -> None:
     assert run(program, ["embed-all", "runs/a", "--layer", "3"]) == 0
     assert SEEN == [EmbedConfig(run="runs/a", layer=3)]
@@ -138,6 +162,7 @@ def test_print_config_is_read_back(program: Plugin, tmp_path, capsys) -> None:
         (["train", "--learning-rat=3"], "unknown flag '--learning_rat'. Did you mean '--learning_rate'?"),
         (["train", "--learning_rate", "fast"], "--learning_rate: expected float, got 'fast'."),
         (["embed-all"], "missing: RUN."),
+        (["train", "-model", "x"], "unknown flag '-model'. Did you mean '--model'?"),
         (["train", "stray"], "unexpected argument 'stray'"),
         (["train", "--config", "no_such.yaml"], "no_such.yaml"),
         (["train", "--fail", "user"], "file.fa, line 3: not DNA; remove it."),

@@ -32,10 +32,40 @@ def test_step_sizes_are_not_below_the_floor():
     torch.testing.assert_close(steps, torch.full((16,), 1e-3))
 
 
-@pytest.mark.parametrize("options", [{"d_state": 0}, {"d_conv": 0}, {"expand": 0.01}, {"dt_rank": 0}])
-def test_sizes_below_one_are_refused(options):
-    with pytest.raises(UserError, match="must be positive"):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"d_state": 0}, "d_state must be at least 1, not 0"),
+        ({"d_conv": 0}, "d_conv must be at least 1, not 0"),
+        ({"dt_rank": 0}, "dt_rank must be at least 1, not 0"),
+        ({"expand": 0.01}, r"expand \* d_model must be at least 1, not 0.08"),
+        ({"expand": float("nan")}, "expand must be finite, not nan"),
+        ({"expand": 1e308}, r"expand \* d_model must be finite, not inf"),
+        ({"dt_min": -1}, "dt_min must be above 0, not -1.0"),
+        ({"dt_max": 0}, "dt_max must be above 0, not 0.0"),
+        ({"dt_min": 0.2, "dt_max": 0.1}, "dt_min must not be above dt_max, 0.2 and 0.1"),
+        ({"dt_scale": 0}, "dt_scale must be above 0, not 0.0"),
+        ({"dt_init_floor": -1}, "dt_init_floor must be at least 0, not -1.0"),
+    ],
+)
+def test_options_out_of_range_are_named(options, message):
+    with pytest.raises(UserError, match=f"^mixer 'mamba': {message}$"):
         create_mixer("mamba", 8, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "message"),
+    [
+        ("mamba", "8", "mixer 'mamba': d_model must be int, not '8'"),
+        ("mamba", 8.0, "mixer 'mamba': d_model must be int, not 8.0"),
+        ("mamba", True, "mixer 'mamba': d_model must be int, not True"),
+        ("mamba", 0, "mixer 'mamba': d_model must be at least 1, not 0"),
+        (None, 8, "create_mixer: name must be str, not None"),
+    ],
+)
+def test_names_and_widths_of_the_wrong_kind_are_one_line(name, width, message):
+    with pytest.raises(UserError, match=f"^{message}"):
+        create_mixer(name, width)
 
 
 def test_state_matrix_and_skip_are_marked():

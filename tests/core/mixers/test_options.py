@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from seqsuite.errors import UnknownNameError, UserError
-from seqsuite.mixers.options import build_config, check_arguments, replace_config
+from seqsuite.mixers.options import build_config, check_arguments, check_range, replace_config
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +47,18 @@ def test_json_becomes_the_annotated_forms():
         ({"size": None}, "Outer: size must be int, not None"),
         ({"size": 1, "flag": 1}, "Outer: flag must be bool, not 1"),
         ({"size": 1, "table": "12"}, "Outer: table must be"),
-        ({"size": 1, "table": [1, "2"]}, "Outer: table must be"),
+        ({"size": 1, "table": [1, "b"]}, "Outer: table must be"),
         ({"size": 1, "pair": [1]}, "Outer: pair must be"),
-        ({"size": 1, "limit": "2"}, "Outer: limit must be float or None, not '2'"),
+        ({"size": 1, "limit": "two"}, "Outer: limit must be float or None, not 'two'"),
+        ({"size": "4.0"}, "Outer: size must be int, not '4.0'"),
+        ({"size": " 4"}, "Outer: size must be int, not ' 4'"),
+        ({"size": "4_0"}, "Outer: size must be int, not '4_0'"),
+        ({"size": "9" * 5000}, "Outer: size must be int, not '999"),
+        ({"size": 1, "limit": "nan"}, "Outer: limit must be float or None, not 'nan'"),
+        ({"size": 1, "flag": "yes"}, "Outer: flag must be bool, not 'yes'"),
+        ({"size": 1, "flag": "1"}, "Outer: flag must be bool, not '1'"),
+        ({"size": np.float64(4)}, "Outer: size must be int"),
+        ({"size": 1, "mode": "3"}, "Outer: mode must be one of"),
         ({"size": 1, "mode": "quick"}, "Outer: mode must be one of 'slow', 'fast', 3, not 'quick'"),
         ({"size": 1, "mode": 3.0}, "Outer: mode must be one of"),
         ({"size": 1, "options": [1]}, "Outer: options must be"),
@@ -84,5 +94,34 @@ def test_only_keyword_arguments_are_options():
         pass
 
     assert check_arguments(Child, "thing", {"taps": 3}) == {"taps": 3}
-    with pytest.raises(UnknownNameError, match="'d_model'"):
+    with pytest.raises(UserError, match=r"^thing: d_model is not an option"):
         check_arguments(Thing, "thing", {"d_model": 3})
+
+
+def test_text_that_is_exactly_a_value_is_that_value():
+    built = build_config(Outer, {"size": "4", "limit": "1e-3", "flag": "true", "pair": ["-7", "8"], "table": ["+2"]})
+    assert built == Outer(size=4, limit=1e-3, flag=True, pair=(-7, "8"), table=(2,))
+    assert build_config(Outer, {"size": 1, "mixed": "False"}).mixed is False
+    assert build_config(Outer, {"size": 1, "options": {"text": "4"}}).options == {"text": "4"}
+
+
+def test_numpys_scalars_become_pythons():
+    given = {"size": np.int64(4), "limit": np.float32(0.5), "options": {"a": np.int8(1), "b": [np.float64(2)]}}
+    built = build_config(Outer, given)
+    assert built == Outer(size=4, limit=0.5, options={"a": 1, "b": [2.0]})
+    assert (type(built.size), type(built.limit), type(built.options["a"])) == (int, float, int)
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "message"),
+    [
+        (float("nan"), {}, "it: x must be finite, not nan"),
+        (float("inf"), {"least": 0}, "it: x must be finite, not inf"),
+        (-1, {"least": 0}, "it: x must be at least 0, not -1"),
+        (0.0, {"above": 0}, "it: x must be above 0, not 0.0"),
+    ],
+)
+def test_a_number_out_of_range_is_one_line(value, bounds, message):
+    with pytest.raises(UserError, match=f"^{message}$"):
+        check_range("it", {"x": value}, **bounds)
+    check_range("it", {"x": 10**400}, **bounds)

@@ -6,6 +6,7 @@ import errno
 import json
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,6 +16,7 @@ import seqsuite
 from seqsuite.errors import UserError
 from seqsuite.models import files
 from seqsuite.models.base import Model
+from seqsuite.models.published import read_published
 
 
 @pytest.fixture
@@ -79,6 +81,8 @@ def test_unreachable_hub_is_one_line(tmp_path):
         (None, "holds no config.json"),
         ("{", "is not valid JSON"),
         ("[]", "was not written by SeqSuite"),
+        ("3", "was not written by SeqSuite"),
+        ('{"model": "seqsuite.models.mixer_lm:MixerLM", "name": 3}', "name must be str or None, not 3"),
         ('{"model_type": "bert"}', "was not written by SeqSuite"),
         ('{"model": "os:system"}', "no installed plugin has the model 'os:system'"),
         ('{"model": "seqsuite.models.mixer_lm:MixerLM"}', "d_model, n_layer must be given"),
@@ -90,6 +94,40 @@ def test_foreign_or_damaged_config_is_one_line(export, content, message):
         (export / "config.json").write_text(content)
     with pytest.raises(UserError, match=message) as caught:
         seqsuite.load_model(export)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mixer_options": {"d_model": 5}}, "mixer 'mamba': d_model is not an option"),
+        ({"mixer_options": {"name": 5}}, "Unknown option of mixer 'mamba' 'name'"),
+        ({"mixer_options": {"d_state": "x"}}, "mixer 'mamba': d_state must be int, not 'x'"),
+        ({"norm_epsilon": 0}, "MixerLMConfig: norm_epsilon must be above 0, not 0.0"),
+        ({"d_model": -1}, "MixerLMConfig: d_model must be at least 1, not -1"),
+    ],
+)
+def test_a_config_that_cannot_be_built_is_told_with_its_file(export, changes, message):
+    edit_config(export, **changes)
+    with pytest.raises(UserError, match=rf"config\.json: {message}") as caught:
+        seqsuite.load_model(export)
+    assert "\n" not in str(caught.value)
+
+
+def test_text_and_numpy_scalars_in_mixer_options_are_exported_as_what_they_mean(tmp_path):
+    given = {"d_state": "4", "d_conv": np.int64(3), "conv_bias": "false"}
+    seqsuite.create_model("mamba_lm_debug", mixer_options=given).save_pretrained(tmp_path)
+    options = json.loads((tmp_path / "config.json").read_text())["mixer_options"]
+    assert options == {"d_state": 4, "d_conv": 3, "conv_bias": False}
+    assert seqsuite.load_model(tmp_path).backbone.layers[0].mixer.d_state == 4
+
+
+@pytest.mark.parametrize("index", ['{"weight_map": ["a"]}', '{"weight_map": {"a": 3}}', "{}", "[]"])
+def test_a_damaged_index_of_shards_is_named(tmp_path, index):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(UserError, match=r"^.*model\.safetensors\.index\.json: ") as caught:
+        read_published(tmp_path)
     assert "\n" not in str(caught.value)
 
 

@@ -153,10 +153,42 @@ def test_a_shape_that_does_not_fit_is_named() -> None:
     x, weight, bias, state = draw()
     with pytest.raises(ValueError, match=r"^weight must be"):
         causal_conv1d(x, weight.T)
+    with pytest.raises(ValueError, match=r"^weight must be .* K > 0"):
+        causal_conv1d(x, weight[:, :0])
     with pytest.raises(ValueError, match=r"^initial_state must be"):
         causal_conv1d(x, weight, bias, initial_state=state[..., 1:])
     with pytest.raises(ValueError, match=r"^activation must be"):
         causal_conv1d(x, weight, bias, activation="relu")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+@pytest.mark.parametrize("name", ["x", "weight", "bias", "initial_state"])
+def test_an_operand_that_is_not_floating_point_is_named(name: str, dtype: torch.dtype) -> None:
+    named = dict(zip(("x", "weight", "bias", "initial_state"), draw(), strict=True))
+    named[name] = named[name].to(dtype)
+    with pytest.raises(TypeError, match=f"^{name} must be .*not {dtype}$"):
+        causal_conv1d(**named)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(("batch", "width"), [(0, 3), (2, 0), (0, 0)])
+def test_without_rows_or_channels_everything_is_empty(batch: int, width: int, reverse: bool) -> None:
+    leaves = [m.requires_grad_() for m in draw(batch, 5, width)]
+    x, weight, bias, state = leaves
+    y, last = causal_conv1d(
+        x,
+        weight,
+        bias,
+        activation="silu",
+        initial_state=state,
+        return_final_state=True,
+        reverse=reverse,
+        seq=Seq.from_lengths(torch.full((batch,), 4), 5),
+        backend="portable",
+    )
+    assert (y.shape, last.shape) == (x.shape, state.shape)
+    for leaf, grad in zip(leaves, torch.autograd.grad(y.sum() + last.sum(), leaves), strict=True):
+        assert torch.equal(grad, torch.zeros_like(leaf))
 
 
 def test_registered_operators_obey_the_rules_of_torch() -> None:

@@ -235,7 +235,13 @@ def test_differentiating_twice_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("change", "name"),
-    [({1: (2, 6, 4)}, "delta"), ({2: (5, 3)}, "A"), ({3: (2, 7, 3, 3)}, "B"), ({4: (2, 7, 1, 5)}, "C")],
+    [
+        ({1: (2, 6, 4)}, "delta"),
+        ({2: (5, 3)}, "A"),
+        ({3: (2, 7, 3, 3)}, "B"),
+        ({3: (2, 7, 0, 3)}, "B"),
+        ({4: (2, 7, 1, 5)}, "C"),
+    ],
 )
 def test_a_shape_that_does_not_fit_is_named(change: dict[int, tuple[int, ...]], name: str) -> None:
     operands, _ = draw()
@@ -243,6 +249,31 @@ def test_a_shape_that_does_not_fit_is_named(change: dict[int, tuple[int, ...]], 
         operands[index] = torch.zeros(shape)
     with pytest.raises(ValueError, match=f"^{name} must be"):
         selective_scan(*operands)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+@pytest.mark.parametrize("name", ["u", "delta", "A", "B", "C", "D", "z", "delta_bias", "initial_state"])
+def test_an_operand_that_is_not_floating_point_is_named(name: str, dtype: torch.dtype) -> None:
+    operands, optional = draw()
+    named = dict(zip("u delta A B C".split(), operands, strict=True)) | optional
+    named[name] = named[name].to(dtype)
+    with pytest.raises(TypeError, match=f"^{name} must be .*not {dtype}$"):
+        selective_scan(**named)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("sizes", [(0, 4, 3), (2, 0, 3), (2, 4, 0), (0, 0, 0)])
+def test_without_rows_channels_or_states_the_formula_still_holds(sizes: tuple[int, int, int], reverse: bool) -> None:
+    batch, width, state = sizes
+    operands, optional = draw(batch, 5, width, state)
+    seq = Seq.from_lengths(torch.full((batch,), 5), 5)
+    y, last, *grads = run(operands, optional, reverse=reverse, seq=seq, backend="portable")
+    # No state speaks here: what is left is the skip, gated.
+    skip = operands[0] * optional["D"] * torch.nn.functional.silu(optional["z"])
+    torch.testing.assert_close(y, skip)
+    assert last.shape == (batch, width, state)
+    assert [g.shape for g in grads] == [x.shape for x in (*operands, *optional.values())]
+    assert not grads[2].any()  # nothing depends on A
 
 
 def test_registered_operators_obey_the_rules_of_torch() -> None:

@@ -76,17 +76,21 @@ def make_task(config: TrainConfig) -> Task:
 
 
 def run(
-    folder: Path, *, callbacks: Any = (), valid: int = 6, export: Any = "last", report: bool = False, **options: Any
-) -> SimpleNamespace:
+    folder: Path, *, callbacks: Any = (), valid: int = 6, export: Any = "last", report: bool = False,
+    inputs: dict[str, str] | None = None, make: Callable[[TrainConfig], Task] = make_task, **options: Any,
+) -> SimpleNamespace:  # fmt: skip
     """Train the toy into a folder; returns task, result and weights."""
     basic: dict[str, Any] = {
         "steps": 12, "batch_size": 4, "lr": 0.01, "checkpoint_every": 4, "validate_every": 3, "log_every": 2,
         "accelerator": "cpu", "devices": 1, "threads": 1,
     }  # fmt: skip
     config = TrainConfig(**{**basic, "out": str(folder), **options})
-    task = make_task(config)
+    task = make(config)
     valid_data = Points(config.seed + 1, valid) if valid else None
-    result = fit(task, Points(config.seed), valid_data, config, callbacks=callbacks, export=export, report=report)
+    result = fit(
+        task, Points(config.seed), valid_data, config,
+        callbacks=callbacks, export=export, report=report, inputs=inputs,
+    )  # fmt: skip
     return SimpleNamespace(task=task, result=result, weights=digest(task), config=config, valid_data=valid_data)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from lightning.pytorch.callbacks import EarlyStopping
 from safetensors.torch import load_file
 
 from seqsuite.errors import UserError
-from seqsuite.training import Interrupted
+from seqsuite.training import Interrupted, RunFolder
+from seqsuite.training.checkpoint_io import load_checkpoint
 
 TIMES = ("seconds", "tokens_per_second")
 
@@ -76,7 +79,7 @@ def test_validation_changes_nothing(unbroken: Any) -> None:
     assert unbroken(validate_every=5).weights == unbroken().weights == unbroken(valid=0).weights
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("step", [5, 6])
 def test_stopped_by_signal(number: int, step: int, toy: Any, unbroken: Any, tmp_path: Path) -> None:
     """The step is finished, with its validation where one is due (6), saved, and nothing is lost."""
@@ -151,6 +154,58 @@ def test_all_checkpoints_damaged(toy: Any, kill: Any, tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"no checkpoint of .* can be read.*--overwrite"):
         toy(tmp_path, resume=True)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    content = torch.load(path, weights_only=True)
+    change(content)
+    torch.save(content, path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: content.pop("global_step"),
+        lambda content: content["callbacks"].pop("Meter"),
+        lambda content: content["state_dict"].update({"model.0.bias": torch.zeros(9)}),
+        lambda content: content["state_dict"].pop("model.0.bias"),
+    ],
+)
+def test_a_checkpoint_with_wrong_content_is_passed_over(
+    change: Callable[[dict[str, Any]], None], toy: Any, kill: Any, unbroken: Any, tmp_path: Path, capsys: Any
+) -> None:
+    kill(tmp_path, 10, validate_every=5)
+    older, newest = sorted((tmp_path / "checkpoints").glob("step-*.ckpt"))
+    rewrite(newest, change)
+    assert toy(tmp_path, resume=True).weights == unbroken().weights
+    told = capsys.readouterr().err
+    assert re.search(rf"{newest} (is damaged|does not fit): .*; trying the one before", told)
+    assert f"at step {int(older.stem[5:])} of 12" in told
+
+
+def test_damaged_checkpoints_of_later_steps_do_not_displace_good_ones(toy: Any, kill: Any, tmp_path: Path) -> None:
+    kill(tmp_path, 5, checkpoint_every=1, keep_checkpoints=3)
+    for path in RunFolder(tmp_path).steps_saved()[:-1]:
+        path.write_bytes(b"")
+    good = tmp_path / "checkpoints" / "step-00000002.ckpt"
+    kill(tmp_path, 3, resume=True, checkpoint_every=1, keep_checkpoints=1)
+    assert not good.exists() or load_checkpoint(good)
+    assert toy(tmp_path, resume=True, keep_checkpoints=2).result.steps == 12
+
+
+def test_nothing_is_changed_where_no_checkpoint_can_be_read(toy: Any, kill: Any, tmp_path: Path) -> None:
+    flat = {"lr": 0.01, "min_lr": 0.01, "warmup": 2}
+    kill(tmp_path, 5, **flat)
+    for path in (tmp_path / "checkpoints").glob("*.ckpt"):
+        path.write_bytes(b"")
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match="no checkpoint of"):
+        toy(tmp_path, resume=True, **{**flat, "steps": 20})
+    assert contents(tmp_path) == before
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_checkpoints_hold_no_code(toy: Any, tmp_path: Path) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import re
 import resource
+import shutil
+import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +20,24 @@ import torch
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from seqsuite.errors import UserError
-from seqsuite.training import RunFolder, TrainConfig
+from seqsuite.reports.figures import read_metrics
+from seqsuite.training import RunFolder, Task, TrainConfig
 from seqsuite.training.checkpoint_io import ExactCheckpointIO, load_checkpoint, save_checkpoint
 from seqsuite.training.configs import resume_conflicts
 from seqsuite.training.metrics import MetricsFile, read_rows
+from seqsuite.training.run_folder import write_json
+
+
+def claim(path: Path, **options: Any) -> None:
+    with RunFolder(path).claim(TrainConfig(**options)):
+        pass
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_what_a_run_leaves(toy: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -65,22 +81,157 @@ def test_a_strangers_folder_is_safe(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("mine")
     (tmp_path / "config.yaml").write_text("mine: 1\n")
     for overwrite in (False, True):
-        with pytest.raises(UserError, match="would write over"):
-            RunFolder.claim(TrainConfig(out=str(tmp_path), overwrite=overwrite))
+        with pytest.raises(UserError, match=r"holds no run, but config\.yaml"):
+            claim(tmp_path, overwrite=overwrite)
     with pytest.raises(UserError, match="nothing was removed"):
         RunFolder(tmp_path).clear()
     assert (tmp_path / "metrics.csv").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", ["summary.json", "model", "command.txt", "tensorboard"])
+def test_each_name_a_run_writes_makes_a_folder_a_strangers(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).symlink_to("nowhere")
+    with pytest.raises(UserError, match=f"holds no run, but {name}"):
+        claim(tmp_path, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_trained_model_is_a_run_even_without_its_checkpoints(toy: Any, tmp_path: Path) -> None:
+    toy(tmp_path, steps=1, valid=0)
+    (tmp_path / "metrics.csv").unlink()
+    shutil.rmtree(tmp_path / "checkpoints")
+    with pytest.raises(UserError, match="already holds a run"):
+        claim(tmp_path)
+
+
+def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert RunFolder("~/runs/a").path == tmp_path / "runs" / "a"
+
+
+def test_inputs_are_compared_on_resume(toy: Any, kill: Any, unbroken: Any, tmp_path: Path) -> None:
+    first, other = {"fasta": "a" * 64}, {"fasta": "b" * 64}
+    kill(tmp_path, 5, inputs=first)
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=r"fasta has changed .*\(sha256 a+\.\.\. -> b+\.\.\.\); give the same file"):
+        toy(tmp_path, resume=True, inputs=other)
+    assert contents(tmp_path) == before
+    assert json.loads((tmp_path / "inputs.json").read_text()) == first
+    assert toy(tmp_path, resume=True, inputs=first).weights == unbroken().weights
+    toy(tmp_path, overwrite=True, steps=1, inputs=other)
+    assert json.loads((tmp_path / "inputs.json").read_text()) == other
+
+
+@pytest.mark.parametrize("damage", [None, b"\xff", b"[]"])
+def test_a_run_without_fingerprints_goes_on(damage: bytes | None, toy: Any, tmp_path: Path) -> None:
+    toy(tmp_path, steps=1, valid=0)
+    if damage is not None:
+        (tmp_path / "inputs.json").write_bytes(damage)
+    toy(tmp_path, steps=1, valid=0, resume=True, inputs={"fasta": "a"})
+    assert json.loads((tmp_path / "inputs.json").read_text()) == {"fasta": "a"}
+
+
+@pytest.mark.parametrize("options", [{"overwrite": True}, {"resume": True}])
+def test_one_process_a_folder(options: dict[str, Any], toy: Any, tmp_path: Path) -> None:
+    """Also while a child of the first one lives; and nothing is left of a lock after its holder was killed."""
+    run = toy(tmp_path, steps=1)
+    config = dataclasses.replace(run.config, **options)
+    told, tell = os.pipe()
+    holder = os.fork()
+    if holder == 0:
+        with RunFolder(tmp_path).claim(config):
+            child = os.fork()
+            if child:
+                os.write(tell, str(child).encode())
+            time.sleep(60)
+        os._exit(0)
+    child = int(os.read(told, 20))
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=rf"is in use by another process \(pid {holder}\); wait for it or choose"):
+        toy(tmp_path, steps=1, **options)
+    assert contents(tmp_path) == before
+    os.kill(holder, signal.SIGKILL)
+    os.waitpid(holder, 0)
+    toy(tmp_path, steps=1, **options)
+    os.kill(child, signal.SIGKILL)
+
+
+def test_other_ranks_do_not_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")
+    claim(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_json_of_a_run_has_no_bare_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"a": [float("nan"), (1.5, float("-inf"))], "path": Path("b")})
+    assert json.loads((tmp_path / "x.json").read_text(), parse_constant=pytest.fail) == {
+        "a": [None, [1.5, None]], "path": "b",
+    }  # fmt: skip
+
+
+def test_damaged_small_files_do_not_stop_a_resumed_run(toy: Any, kill: Any, unbroken: Any, tmp_path: Path) -> None:
+    kill(tmp_path, 5)
+    (tmp_path / "environment.json").write_text('["mine"]')
+    (tmp_path / "command.txt").write_bytes(b"\xff\xfe\n")
+    aside = tmp_path / ".model.1.tmp"
+    aside.mkdir()
+    (aside / "half").write_text("")
+    assert toy(tmp_path, resume=True).weights == unbroken().weights
+    assert len(json.loads((tmp_path / "environment.json").read_text())["starts"]) == 1
+    assert (tmp_path / "command.txt").read_text().count("\n") == 2
+    assert not aside.exists()
+
+
+def test_a_damaged_config_is_told(toy: Any, tmp_path: Path) -> None:
+    toy(tmp_path, steps=1)
+    with open(tmp_path / "config.yaml", "ab") as file:
+        file.write(b"\xff")
+    with pytest.raises(UserError, match=r"cannot read .*config.yaml"):
+        claim(tmp_path, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "kept"),
+    [
+        (b"step,train_loss\n2,1.5\n3,\xff\n4,2.5\n9,1\n", [2, 4]),
+        (b"step,train_loss\n2,1.5\n4,2.5,7,8\n", [2]),
+        (b"step,train_loss,\xff\n2,1.5,1\n4,2.5,\n", [2, 4]),
+        (b"train_loss\n1.5\n", []),
+        (b"\xff\xfe\n", []),
+        (b"step,train_loss\n2," + b"1" * 200_000 + b"\n", []),
+    ],
+)
+def test_a_damaged_metrics_file_is_put_aside(data: bytes, kept: list[int], tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(data)
+    file = MetricsFile(path, keep=5)
+    file.add(6, {"train_loss": 1.0})
+    file.flush()
+    assert file.damaged == tmp_path / "metrics.damaged.csv"
+    assert file.damaged.read_bytes() == data
+    assert [int(row["step"]) for row in read_rows(path)] == [*kept, 6]
+    assert read_metrics(tmp_path)["train_loss"][0][-1] == 6
+
+
+def test_a_run_says_that_its_metrics_were_damaged(toy: Any, kill: Any, tmp_path: Path, capsys: Any) -> None:
+    kill(tmp_path, 5)
+    with open(tmp_path / "metrics.csv", "ab") as file:
+        file.write(b"\xff\n")
+    toy(tmp_path, resume=True)
+    assert "metrics.csv is damaged; it lies in metrics.damaged.csv" in capsys.readouterr().err
+    toy(tmp_path, overwrite=True, steps=1)
+    assert not (tmp_path / "metrics.damaged.csv").exists()
+
+
 def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is a file"):
-        RunFolder.claim(TrainConfig(out=str(tmp_path / "file")))
+        claim(tmp_path / "file")
 
 
 def test_resume_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no run to resume"):
-        RunFolder.claim(TrainConfig(out=str(tmp_path), resume=True))
+        claim(tmp_path, resume=True)
 
 
 @pytest.mark.parametrize(
@@ -113,31 +264,55 @@ def test_nested_options_are_named_in_full() -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "told"),
     [
-        {"steps": 0},
-        {"warmup": -1},
-        {"warmup": 2.5},
-        {"lr": -1},
-        {"precision": "16"},
-        {"resume": True, "overwrite": True},
+        ({"steps": 0}, "--steps is 0; it must be at least 1"),
+        ({"steps": None}, "--steps has no value"),
+        ({"steps": 2.5}, "--steps is 2.5; it must be a whole number"),
+        ({"out": None}, "--out has no value"),
+        ({"out": ""}, "--out is empty"),
+        ({"warmup": -1}, "--warmup is -1; it must be at least 0"),
+        ({"warmup": 2.5}, "--warmup is 2.5"),
+        ({"lr": -1}, "--lr is -1"),
+        ({"lr": float("nan")}, "--lr is nan; it must be a number"),
+        ({"lr": "x"}, "--lr is x; it must be a number"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"betas": (0.9, 1.0)}, "--betas is"),
+        ({"betas": (0.9,)}, "--betas is"),
+        ({"betas": 0.9}, "--betas is"),
+        ({"threads": 10**6}, "--threads is 1000000; this machine has"),
+        ({"precision": "16"}, "--precision '16'"),
+        ({"resume": True, "overwrite": True}, "--resume and --overwrite exclude each other"),
     ],
 )
-def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
-    with pytest.raises(UserError):
+def test_options_that_make_no_sense(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=re.escape(told)):
         TrainConfig(**options)
 
 
-@pytest.mark.parametrize("options", [{"accelerator": "foo"}, {"strategy": "foo"}, {"devices": "x"}])
-def test_machines_that_are_not_here(options: dict[str, Any], toy: Any, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"cannot train on .*{next(iter(options.values()))}"):
-        toy(tmp_path, **options)
-    toy(tmp_path, steps=1)  # the failed attempt holds nothing that would have to be overwritten
-
-
-def test_batch_that_does_not_divide(toy: Any, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"batch_size 4 must be a multiple of 3"):
-        toy(tmp_path, accumulate=3)
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        *(({name: "foo"}, f"cannot train with .*--{name} foo") for name in ("accelerator", "strategy", "devices")),
+        ({"accelerator": "tpu"}, "cannot train with --accelerator tpu"),
+        ({"num_nodes": 2}, "--num_nodes 2 needs a start on each machine: torchrun"),
+        ({"accumulate": 3}, r"--batch_size 4 must be a multiple of 3"),
+        ({"make": lambda config: Task(nn.Identity(), config), "strategy": "foo"}, "cannot train"),
+        ({"make": lambda config: Task(nn.Linear(1, 1).requires_grad_(False), config)}, "no trainable parameters"),
+    ],
+)
+def test_a_bad_option_costs_no_finished_run(options: dict[str, Any], told: str, toy: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(UserError, match=told):
+        toy(run, **options)
+    assert not run.exists()
+    run.mkdir()
+    (run / "config.yaml").write_text("# A SeqSuite run.\n")
+    (run / "metrics.csv").write_text("step\n")
+    before = contents(run)
+    with pytest.raises(UserError, match=told):
+        toy(run, overwrite=True, **options)
+    assert contents(run) == before
 
 
 @pytest.fixture
@@ -200,7 +375,6 @@ def test_damage_is_always_noticed(cut: float, flip: bool, tmp_path_factory: pyte
     path.write_bytes(data[: int(cut * len(data))])
     with pytest.raises(UserError, match="is damaged or no checkpoint"):
         load_checkpoint(path)
-    assert ExactCheckpointIO((path, {"global_step": 7})).load_checkpoint(str(path)) == {"global_step": 7}
 
 
 steps = st.lists(st.integers(1, 50), unique=True, max_size=20).map(sorted)

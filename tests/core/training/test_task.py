@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from statistics import fmean
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from seqsuite.training import Scores, TrainConfig, seed_everything
 from seqsuite.training.generators import capture, restore
 from seqsuite.training.metrics import Clock, Totals, means
 from seqsuite.training.optim import lr_factor, make_optimizer, parameter_groups
-from seqsuite.training.progress import duration, quantity
+from seqsuite.training.progress import Progress, duration, quantity
 
 
 class Parts(nn.Module):
@@ -148,6 +149,30 @@ def test_clock_leaves_out_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     clock.pause()
     now.time += 70
     assert clock.rate == pytest.approx(100 / 5)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_terminal_that_was_closed_ends_no_run(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Screen(io.StringIO):
+        closed_by_user = False
+
+        def isatty(self) -> bool:
+            return terminal
+
+        def write(self, text: str) -> int:
+            if self.closed_by_user:
+                raise OSError(5, "Input/output error")
+            return super().write(text)
+
+    screen = Screen()
+    monkeypatch.setattr("sys.stderr", screen)
+    progress = Progress(10)
+    progress.valid(1, {"loss": 1.0})
+    assert "step 1/10" in screen.getvalue()
+    screen.closed_by_user = True
+    progress.train(2, {"loss": 1.0}, 5.0)
+    progress.valid(2, {"loss": 1.0})
+    progress.close()
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (65.4, "1:05"), (3600, "1:00:00")])

@@ -86,10 +86,35 @@ def test_results_show_themselves(model) -> None:
     assert "<table" in model.embed("ACGT", pool="none")._repr_html_()
 
 
-@pytest.mark.parametrize(("sequences", "message"), [([], "no sequence"), ({"x": ""}, "'x' is empty"), ("", "is empty")])
+@pytest.mark.parametrize(
+    ("sequences", "message"),
+    [
+        ([], "no sequence"),
+        ({"x": ""}, "'x' is empty"),
+        ("", "is empty"),
+        ("AC\nGT", r"'\\n' at position 2"),
+        ({"p": "MKLV"}, "'p': 'L' at position 2"),
+        ([None], "is a NoneType"),
+    ],
+)
 def test_nothing_to_embed(model, sequences, message) -> None:
     with pytest.raises(UserError, match=message):
         model.embed(sequences)
+
+
+def test_bits_need_a_masked_language_model() -> None:
+    headless = seqsuite.create_model("caduceus_ps_debug", head="none")
+    with pytest.raises(UserError, match="head 'none'"):
+        GenomeModel(headless, NucleotideTokenizer()).bits("ACGT")
+
+
+def test_bits_of_nothing_known_are_nan(model) -> None:
+    assert np.isnan(model.bits("NN").mean)
+
+
+def test_unknown_device(folder) -> None:
+    with pytest.raises(UserError, match="device 'abacus'"):
+        seqdna.load(folder, device="abacus")
 
 
 def test_unknown_pool(model) -> None:
@@ -116,12 +141,14 @@ def test_command_writes_what_the_library_gives(folder, tmp_path, capsys) -> None
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere", "s.fa"], "nowhere holds no model"),
+        (["nowhere", "s.fa"], "nowhere: there is no such folder"),
+        ([".", "s.fa"], "holds no model"),
         (["MODEL", "nothing.fa"], "no such file"),
         (["MODEL", "s.fa", "--out", "x.csv"], "must end in .npz"),
         (["MODEL", "s.fa", "--out", "no/such/folder/x.npz"], "cannot write"),
         (["MODEL", "s.fa", "--pool", "max"], "pool"),
-        (["MODEL"], "fasta"),
+        (["MODEL"], "missing: FASTA"),
+        (["MODEL", "s.fa", "--batch_tokens", "0"], "--batch_tokens is 0"),
     ],
 )
 def test_bad_input_is_one_line(folder, tmp_path, monkeypatch, capsys, words, message) -> None:

@@ -119,7 +119,9 @@ def test_a_bad_genome_is_one_line(flags, tmp_path, capsys, content, message) -> 
     [
         (["--length", "4000"], "choose a smaller --length"),
         (["--model", "caduceus_pss_debug"], "Did you mean 'caduceus_ps_debug'"),
-        (["--model", "mamba_lm_debug"], "predicts the next token"),
+        (["--model", "mamba_lm_debug"], "has the head 'causal_lm'"),
+        (["--model_options.head", "sequence_classification"], "has the head 'sequence_classification'"),
+        (["--valid_fraction", "0.001"], "the validation block (--valid_fraction)"),
         (["--model_options.d_modle", "3"], "Did you mean 'd_model'"),
         (["--modle", "x"], "Did you mean '--model'"),
         (["--mask_rate", "1.5"], "--mask_rate is 1.5"),
@@ -159,6 +161,38 @@ def test_a_folder_with_a_run_is_refused_then_replaced_or_resumed(flags, tmp_path
     assert sha256(tmp_path / "run") == first
     assert main(["pretrain", *flags, "--overwrite", "--seed", "1"]) == 0
     assert sha256(tmp_path / "run") != first
+
+
+def test_a_refused_start_leaves_the_finished_run_alone(flags, tmp_path, capsys) -> None:
+    flags = [*flags, "--baselines", "false"]
+    assert main(["pretrain", *flags]) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    for words in (
+        ["--accumulate", "3"],
+        ["--devices", "banana"],
+        ["--model_options.d_model", "-1"],
+        ["--length", "9999"],
+    ):
+        assert main(["pretrain", *flags, "--overwrite", *words]) == 2
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_resume_notices_that_the_genome_has_changed(flags, small_genome, tmp_path, capsys) -> None:
+    genome = tmp_path / "own.fa"
+    genome.write_bytes(small_genome.read_bytes())
+    flags = [*flags, "--baselines", "false", "--fasta", str(genome)]
+    assert main(["pretrain", *flags]) == 0
+    genome.write_text(genome.read_text().replace("ACG", "ACC"))
+    assert main(["pretrain", *flags, "--resume"]) == 2
+    assert "fasta has changed" in said(capsys)
+    assert main(["pretrain", *flags, "--resume", "--fasta", str(small_genome)]) == 0
+
+
+def test_nothing_masked_is_no_figure(flags, tmp_path, capsys) -> None:
+    assert main(["pretrain", *flags, "--baselines", "false", "--mask_rate", "1e-9", "--eval_sites", "1"]) == 0
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["bits_at_mask_rate"] is None
+    assert summary["bits_standard_error"] is None
 
 
 def run(words: list[str], **options) -> subprocess.Popen:

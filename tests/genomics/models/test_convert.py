@@ -130,9 +130,11 @@ def test_complement_is_the_tables_values_in_their_order():
     config = config_from_published(raw | {"complement_map": in_order})
     assert config.full_complement_map == (0, 1, 2, 6, 5, 4, 3, 7)
     assert config.pad_token_id is None
-    # Inserted in another order, the reference's buffer holds the values in that order; so do we.
-    inserted = config_from_published(raw | {"complement_map": table | identity})
-    assert inserted.full_complement_map == (6, 5, 4, 3, 0, 1, 2, 7)
+    # Inserted in another order, the reference's buffer holds the values in that order; so do we, if they pair tokens.
+    with pytest.raises(UserError, match=r"must exchange tokens in pairs .*not \(6, 5, 4, 3, 0, 1, 2, 7\)"):
+        config_from_published(raw | {"complement_map": table | identity})
+    falling = config_from_published(raw | {"complement_map": {str(token): token for token in range(7, -1, -1)}})
+    assert falling.full_complement_map == tuple(range(7, -1, -1))
     buffer = {"lm_head.complement_map": torch.tensor([7, 6, 5, 4, 3, 2, 1, 0])}
     assert config_from_published(raw | {"complement_map": in_order}, buffer).full_complement_map == tuple(
         range(7, -1, -1)

@@ -104,7 +104,7 @@ def test_only_bases_are_asked_for_and_they_are_the_genomes(genome) -> None:
 
 def test_the_task_reports_bits_and_survives_a_window_without_bases() -> None:
     config = PretrainConfig(steps=1)
-    task = MaskedLanguageModelling(seqsuite.create_model("caduceus_ps_debug", vocab_size=12), config)
+    task = MaskedLanguageModelling(seqsuite.create_model("caduceus_ps_debug", vocab_size=12), config, TOKENIZER)
     ids = torch.full((2, 8), TOKENIZER.n_id)
     scores = task.training_scores({"input_ids": ids, "labels": torch.full((2, 8), -100)})
     assert scores.loss == 0

@@ -25,6 +25,7 @@ from seqsuite.plugins import Plugin, import_target
 
 EXIT_USER, EXIT_INTERRUPTED = 2, 130
 _OWN_FLAGS = ("help", "config", "print_config")
+_BOOLEANS = dict.fromkeys(("true", "yes", "on", "1"), "true") | dict.fromkeys(("false", "no", "off", "0"), "false")
 
 
 class _Parser(ArgumentParser):
@@ -67,7 +68,8 @@ def _dispatch(plugin: Plugin, arguments: list[str]) -> int:
         raise UserError(f"unknown command {verb!r}.{suggest(verb, plugin.commands)}")
     names = plugin.commands if verb is None else [verb]
     functions = {name: import_target(plugin.commands[name]) for name in names}
-    parser = build_parser(plugin, functions, environment=not {"-h", "--help"} & set(arguments))
+    shows_help = not arguments or bool({"-h", "--help"} & set(arguments))
+    parser = build_parser(plugin, functions, environment=not shows_help)
     if not arguments:
         parser.print_help()
         return 0
@@ -78,7 +80,7 @@ def _dispatch(plugin: Plugin, arguments: list[str]) -> int:
     arguments = _normalise(arguments, _fields(config_class))
     _check_names(arguments, _fields(config_class))
     _check_environment(f"{plugin.name}_{verb}__".upper(), _fields(config_class))
-    parsed = parser.parse_args(arguments)
+    parsed = _parse(parser, arguments, plugin, verb)
     values = parsed[verb]
     return function(config_class(**{field: _plain(values[field]) for field in _fields(config_class)})) or 0
 
@@ -134,35 +136,58 @@ def _required(config_class: type) -> list[str]:
 
 
 def _normalise(arguments: list[str], fields: dict[str, Any]) -> list[str]:
-    """Let ``--checkpoint-every`` mean ``--checkpoint_every`` and a bare ``--resume`` mean true."""
+    """Let people write flags as they do: ``--checkpoint-every``, a bare ``--resume``, ``--betas 0.9,0.95``."""
     result: list[str] = []
+    value_of: str | None = None
     for position, word in enumerate(arguments):
-        if not word.startswith("--"):
-            result.append(word)
+        if not word.startswith("--") or word == "--":
+            result.append(_value(word, fields.get(value_of or "")))
+            value_of = None
             continue
         name, equals, value = word[2:].partition("=")
         name = name.replace("-", "_")
-        result.append(f"--{name}{equals}{value}")
-        if (
-            fields.get(name) is bool
-            and not equals
-            and arguments[position + 1 : position + 2] not in (["true"], ["false"])
-        ):
+        value_of = None if equals else name
+        result.append(f"--{name}{equals}{_value(value, fields.get(name))}")
+        following = arguments[position + 1] if position + 1 < len(arguments) else ""
+        if fields.get(name) is bool and not equals and following.lower() not in _BOOLEANS:
             result.append("true")
     return result
+
+
+def _value(text: str, hint: Any) -> str:
+    if hint is bool:
+        return _BOOLEANS.get(text.lower(), text)
+    if typing.get_origin(hint) is tuple and text and not text.startswith("["):
+        return f"[{text}]"
+    return text
 
 
 def _check_names(arguments: list[str], fields: dict[str, Any]) -> None:
     """Refuse unknown flags, and unknown keys of ``--config`` files, with near names."""
     for position, word in enumerate(arguments):
-        if not word.startswith("--"):
-            continue
         flag, equals, value = word.partition("=")
+        if word.startswith("-") and not word.startswith("--") and flag[1:].replace("-", "_") in fields:
+            raise UserError(f"unknown flag {flag!r}. Did you mean '-{flag}'?")
+        if not word.startswith("--") or word == "--":
+            continue
         name = flag[2:].partition(".")[0]
         if name not in fields and name not in _OWN_FLAGS:
             raise UserError(f"unknown flag {flag!r}.{suggest(flag, [f'--{field}' for field in fields])}")
         if name == "config":
             _check_file(value if equals else "".join(arguments[position + 1 : position + 2]), fields)
+
+
+def _parse(parser: _Parser, arguments: list[str], plugin: Plugin, verb: str) -> Any:
+    """Parse; say where a bad value comes from when it was no flag."""
+    try:
+        return parser.parse_args(arguments)
+    except UserError as error:
+        named = re.match(r"--(\w+)", str(error))
+        if named is None or any(word.partition("=")[0] == named[0] for word in arguments):
+            raise
+        variable = f"{plugin.name}_{verb}__{named[1]}".upper()
+        source = f"environment variable {variable}" if variable in os.environ else "--config"
+        raise UserError(f"{error} (from {source})") from error
 
 
 def _check_environment(prefix: str, fields: dict[str, Any]) -> None:
@@ -205,4 +230,5 @@ def _readable(message: str) -> str:
         return f"missing: {', '.join(name.rpartition('.')[2].upper() for name in missing[1].split(', '))}."
     message = re.sub(r"^Parser key \"([^\"]+)\": ?", r"--\1: ", message)
     message = re.sub(r"<class '(\w+)'>", r"\1", message)
-    return re.sub(r"Expected an? (\w+)\. Got value: (.*)$", r"expected \1, got '\2'.", message)
+    message = re.sub(r"Expected an? (?:typing\.Literal\[(.*?)\])?", lambda m: f"expected {m[1] or ''}", message)
+    return re.sub(r"\. Got value: (.*)$", r", got '\1'.", message)

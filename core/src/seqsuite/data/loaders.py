@@ -85,11 +85,13 @@ class ScoringBatches(Sampler[list[int]]):
 
 
 def _deaf_to_strangers(_worker: int) -> None:
-    """Leave Ctrl-C and SIGTERM, which reach the whole process group, to the main process.
+    """Leave Ctrl-C, SIGHUP and SIGTERM, which reach the whole process group, to the main process.
 
     It wants to finish its step, for which it needs its workers. They still go when it tells them to.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     if not hasattr(signal, "sigwaitinfo"):
         return
     parent = os.getppid()

@@ -20,7 +20,10 @@ from torch import Tensor, nn
 
 from seqsuite.errors import UserError
 from seqsuite.mixers.base import ProjectedMixer
+from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq, causal_conv1d, selective_scan
+
+_OWNER = "mixer 'mamba'"
 
 
 class MambaState(NamedTuple):
@@ -75,11 +78,16 @@ class Mamba(ProjectedMixer):
         bias: bool = False,
     ) -> None:
         super().__init__(d_model)
+        self.dt_rank = math.ceil(d_model / 16) if dt_rank == "auto" else dt_rank
+        sizes = {"d_model": d_model, "d_state": d_state, "d_conv": d_conv, "dt_rank": self.dt_rank}
+        scales = {"expand": expand, "dt_scale": dt_scale, "dt_min": dt_min, "dt_max": dt_max}
+        check_range(_OWNER, scales, above=0)
+        check_range(_OWNER, sizes | {"expand * d_model": expand * d_model}, least=1)
+        check_range(_OWNER, {"dt_init_floor": dt_init_floor}, least=0)
+        if dt_min > dt_max:
+            raise UserError(f"{_OWNER}: dt_min must not be above dt_max, {dt_min} and {dt_max}")
         self.d_inner = int(expand * d_model)
         self.d_state, self.d_conv = d_state, d_conv
-        self.dt_rank = math.ceil(d_model / 16) if dt_rank == "auto" else dt_rank
-        if min(self.d_inner, d_state, d_conv, self.dt_rank) < 1:
-            raise UserError("mixer 'mamba': d_model, d_state, d_conv, expand and dt_rank must be positive")
         self.dt_init, self.dt_scale = dt_init, dt_scale
         self.dt_range = (dt_min, dt_max, dt_init_floor)
         self.in_proj: nn.Linear | None = nn.Linear(d_model, 2 * self.d_inner, bias=bias)

@@ -1,14 +1,19 @@
 """Typed options by name: the one check behind mixer arguments and model configs (torch-free).
 
 Annotations are the schema. A value is checked against its annotation and brought into the form that
-the annotation names (JSON's lists become tuples, a mapping becomes the dataclass it stands for, an
-int is taken where a float is asked for). Wrong names and wrong types are one-line `UserError`s.
+the annotation names: JSON's lists become tuples, a mapping becomes the dataclass it stands for, an
+int is taken where a float is asked for, numpy's scalars become Python's, and so does text that is
+exactly a number or a truth value (a command line's nested options arrive as text). Wrong names,
+wrong types and values out of range are one-line `UserError`s.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
+import math
+import numbers
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +22,9 @@ from typing import Any, Literal, TypeVar, Union
 from seqsuite.errors import UserError, unknown_name
 
 Config = TypeVar("Config")
+
+
+_NUMBERS = {int: r"[+-]?\d{1,300}", float: r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"}
 
 
 class _Mismatch(Exception):
@@ -46,9 +54,28 @@ def _convert_sequence(value: Any, annotation: Any) -> Any:
     return tuple(_convert(item, part) for item, part in zip(value, arguments, strict=True))
 
 
+def _parse(text: str, kind: type) -> Any:
+    """Return the int, float or bool that a text is exactly, or raise `_Mismatch`."""
+    if kind is bool and text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if kind in _NUMBERS and re.fullmatch(_NUMBERS[kind], text, re.ASCII):
+        return kind(text)
+    raise _Mismatch
+
+
+def _plain(value: Any) -> Any:
+    """Return a scalar of numpy's as Python's own, which JSON knows; anything else as it is."""
+    if type(value) in (bool, int, float):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real) else value
+
+
 def _convert(value: Any, annotation: Any) -> Any:
     """Return `value` in the annotation's form, or raise `_Mismatch`."""
     origin = typing.get_origin(annotation) or annotation
+    value = _plain(value)
     if annotation is Any:
         return value
     if origin in (Union, types.UnionType):
@@ -73,6 +100,8 @@ def _convert(value: Any, annotation: Any) -> Any:
         return {_convert(key, key_type): _convert(item, value_type) for key, item in value.items()}
     if dataclasses.is_dataclass(origin) and isinstance(value, Mapping):
         return build_config(typing.cast(type[Any], origin), value)
+    if origin in (bool, int, float) and isinstance(value, str):
+        return _parse(value, origin)
     if origin is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(origin, type) or not isinstance(value, origin) or (origin is int and isinstance(value, bool)):
@@ -101,6 +130,29 @@ def convert(owner: str, name: str, value: Any, annotation: Any) -> Any:
         shown = repr(value) if len(repr(value)) <= 60 else repr(value)[:57] + "..."
         kind = "" if value is None else f" ({type(value).__name__})"
         raise UserError(f"{owner}: {name} must be {_show(annotation)}, not {shown}{kind}") from None
+
+
+def check_range(
+    owner: str, values: Mapping[str, float], *, least: float | None = None, above: float | None = None
+) -> None:
+    """Check that numbers are finite and not too small.
+
+    Args:
+        owner: What the options belong to, for the message.
+        values: The numbers by name.
+        least: The smallest value allowed.
+        above: What the values must exceed.
+
+    Raises:
+        UserError: One does not; one line names the owner, the option, the bound and the value.
+    """
+    for name, value in values.items():
+        if not -math.inf < value < math.inf:
+            raise UserError(f"{owner}: {name} must be finite, not {value}")
+        if least is not None and value < least:
+            raise UserError(f"{owner}: {name} must be at least {least}, not {value}")
+        if above is not None and value <= above:
+            raise UserError(f"{owner}: {name} must be above {above}, not {value}")
 
 
 def _field_types(cls: type[Any]) -> dict[str, Any]:
@@ -156,6 +208,9 @@ def check_arguments(function: Callable[..., Any], owner: str, given: Mapping[str
     """Check keyword arguments by name and type against a class's or function's signature.
 
     Positional parameters (a mixer's `d_model`) are the caller's; only keyword-only ones are options.
+
+    Raises:
+        UserError: An unknown or positional name, or a value of the wrong type.
     """
     target: Any = function
     if isinstance(function, type):
@@ -163,4 +218,6 @@ def check_arguments(function: Callable[..., Any], owner: str, given: Mapping[str
     hints = typing.get_type_hints(target)
     parameters = inspect.signature(target).parameters.values()
     types_ = {p.name: hints.get(p.name, Any) for p in parameters if p.kind is p.KEYWORD_ONLY}
+    for name in {p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD} & set(given):
+        raise UserError(f"{owner}: {name} is not an option: it is set by whoever builds it")
     return _checked(owner, given, types_, "option")

@@ -7,17 +7,21 @@ our own atomic writer.
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
 from seqsuite.mixers.base import parameters_marked
+from seqsuite.mixers.create import settled_options
 from seqsuite.models.configs import ModelConfig
 from seqsuite.models.files import write_export
 from seqsuite.ops import Seq
+
+Config = TypeVar("Config", bound=ModelConfig)
 
 
 class Model(nn.Module, ModelHubMixin, library_name="seqsuite", tags=["seqsuite"]):
@@ -89,6 +93,12 @@ class Model(nn.Module, ModelHubMixin, library_name="seqsuite", tags=["seqsuite"]
         if not isinstance(model, cls):
             raise UserError(f"{pretrained_model_name_or_path}: holds a {type(model).__name__}, not a {cls.__name__}")
         return model
+
+
+def settle_mixer(config: Config) -> Config:
+    """Return the config with `mixer_options` as the mixer takes them, so that an export says what was built."""
+    options = settled_options(config.mixer, config.mixer_options)  # type: ignore[attr-defined]
+    return dataclasses.replace(config, mixer_options=options)  # type: ignore[call-arg]
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from seqsuite.errors import UserError
+from seqsuite.mixers.options import check_range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +55,7 @@ class MixerLMConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         require_positive(self, "d_model", "n_layer", "vocab_size", "pad_vocab_size_multiple")
+        check_scales(self)
 
     @property
     def padded_vocab_size(self) -> int:
@@ -64,9 +65,14 @@ class MixerLMConfig(ModelConfig):
 
 def require_positive(config: object, *names: str) -> None:
     """Raise a one-line error if one of the named fields is below 1."""
-    for name in names:
-        if getattr(config, name) < 1:
-            raise UserError(f"{type(config).__name__}: {name} must be at least 1, not {getattr(config, name)}")
+    check_range(type(config).__name__, {name: getattr(config, name) for name in names}, least=1)
+
+
+def check_scales(config: Any) -> None:
+    """Raise a one-line error unless `norm_epsilon` is positive and `initializer_range` not negative."""
+    owner = type(config).__name__
+    check_range(owner, {"norm_epsilon": config.norm_epsilon}, above=0)
+    check_range(owner, {"initializer_range": config.initializer_range}, least=0)
 
 
 def round_up(value: int, multiple: int) -> int:

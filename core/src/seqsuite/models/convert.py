@@ -137,8 +137,10 @@ def load_published(source: str | Path, *, config: Mapping[str, Any] | None = Non
     raw, state = read_published(source, config)
     try:
         ours = config_from_published(raw)
+        model, tensors = MixerLM(ours), from_published(state, ours)
     except KeyError as error:
         raise UserError(f"{source}: its config lacks {error}; is this a Mamba language model?") from error
-    model = MixerLM(ours)
-    load_weights(model, from_published(state, ours), source)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
+    load_weights(model, tensors, source)
     return model.eval()

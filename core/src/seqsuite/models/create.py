@@ -70,7 +70,10 @@ def load_model(
         )
     config, name = read_config(folder)
     tensors = read_tensors(folder / WEIGHTS)
-    model = build_model(config)
+    try:
+        model = build_model(config)
+    except UserError as error:  # options of the mixer are looked at here
+        raise UserError(f"{folder / CONFIG}: {error}") from error
     load_weights(model, tensors, folder / WEIGHTS)
     model.name = name
     return model.eval()

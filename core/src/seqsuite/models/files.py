@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import seqsuite
 from seqsuite.errors import UserError
-from seqsuite.mixers.options import build_config
+from seqsuite.mixers.options import build_config, convert
 from seqsuite.models.configs import ModelConfig
 from seqsuite.models.registry import config_class
 
@@ -100,7 +100,8 @@ def read_config(folder: Path) -> tuple[ModelConfig, str | None]:
         raise UserError(f"{path}: was not written by SeqSuite (it names no model); use the plugin's import command")
     fields = {key: value for key, value in values.items() if key not in _OWN_KEYS}
     try:
-        return build_config(config_class(values["model"]), fields), values.get("name")
+        name = convert(CONFIG, "name", values.get("name"), str | None)
+        return build_config(config_class(values["model"]), fields), name
     except UserError as error:
         written = values.get("seqsuite_version")
         hint = (

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from seqsuite.backbones.norms import create_norm
 from seqsuite.backbones.residual import Block, ResidualStack
 from seqsuite.mixers.base import State
-from seqsuite.mixers.create import create_mixer
-from seqsuite.models.base import Model, init_weights, padding_of
+from seqsuite.mixers.create import build_mixer
+from seqsuite.models.base import Model, init_weights, padding_of, settle_mixer
 from seqsuite.models.configs import MixerLMConfig
 from seqsuite.ops import Seq
 
@@ -29,11 +29,12 @@ class MixerLM(Model):
     config: MixerLMConfig
 
     def __init__(self, config: MixerLMConfig) -> None:
+        config = settle_mixer(config)
         super().__init__(config)
         self.embedding = nn.Embedding(config.padded_vocab_size, config.d_model)
         blocks = [
             Block(
-                create_mixer(config.mixer, config.d_model, **config.mixer_options),
+                build_mixer(config.mixer, config.d_model, config.mixer_options),
                 create_norm(config.norm, config.d_model, config.norm_epsilon),
                 residual_in_fp32=config.residual_in_fp32,
             )

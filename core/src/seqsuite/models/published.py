@@ -63,7 +63,10 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _read_weights(path: Path) -> dict[str, Tensor]:
     if path.name.endswith(".index.json"):
-        shards = sorted(set(_read_json(path).get("weight_map", {}).values()))
+        places = _read_json(path).get("weight_map")
+        if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
+            raise UserError(f"{path}: has no weight_map that names a file for each tensor")
+        shards = sorted(set(places.values()))
         return {name: tensor for shard in shards for name, tensor in read_tensors(path.parent / shard).items()}
     if path.suffix == ".safetensors":
         return read_tensors(path)

@@ -6,7 +6,7 @@ from typing import Any
 
 from seqsuite import plugins
 from seqsuite.errors import UserError
-from seqsuite.mixers.options import replace_config
+from seqsuite.mixers.options import convert, replace_config
 from seqsuite.models.configs import ModelConfig
 
 
@@ -26,7 +26,7 @@ def model_config(name: str, **overrides: Any) -> ModelConfig:
         UnknownNameError: No such model, or no such field; near names are suggested.
         UserError: A value of the wrong type.
     """
-    config = plugins.lookup("models", name)()
+    config = plugins.lookup("models", convert("create_model", "name", name, str))()
     return replace_config(config, overrides, owner=f"model {name!r}")
 
 

@@ -97,4 +97,13 @@ def loss_curves(
     metrics = read_metrics(folder)
     stages = {"training": f"train_{metric}", "validation": f"valid_{metric}"}
     curves = {stage: metrics[name] for stage, name in stages.items() if name in metrics}
-    return line_figure(curves, x="step", y=metric.replace("_", " "), levels=levels)
+    figure = line_figure(curves, x="step", y=metric.replace("_", " "), levels=levels)
+    # The first steps fall from far above and would flatten the rest.
+    last = max((steps[-1] for steps, _ in curves.values()), default=0)
+    later = [v for steps, values in curves.values() for s, v in zip(steps, values, strict=True) if s > last / 10]
+    if later and min(later) < max(later):
+        room = 0.15 * (max(later) - min(later))
+        figure.axes[0].set_ylim(
+            min([*later, *(levels or {}).values()]) - room, max([*later, *(levels or {}).values()]) + room
+        )
+    return figure

@@ -20,6 +20,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from seqsuite.errors import UserError
 from seqsuite.training.checkpoint_io import write_aside
 from seqsuite.training.configs import TrainConfig
 from seqsuite.training.metrics import Clock, MetricsFile, Totals, means
@@ -57,6 +58,13 @@ def validation_due(trainer: Trainer, config: TrainConfig) -> bool:
     return sum(trainer.num_val_batches) > 0 and bool(often or step >= config.steps)
 
 
+def _diverged(what: str, step: int, folder: RunFolder) -> UserError:
+    saved = folder.steps_saved()
+    good = f"the last good checkpoint is {saved[0]}" if saved else "no checkpoint was saved before"
+    way = "start anew with a lower --lr, a longer --warmup or --precision 32-true"
+    return UserError(f"{what} at step {step}; {good}; {way}")
+
+
 class Meter(Callback):
     """Adds up metrics and writes them to metrics.csv, TensorBoard, further loggers and the terminal.
 
@@ -89,6 +97,8 @@ class Meter(Callback):
 
             self._events = SummaryWriter(str(self.folder.tensorboard), purge_step=step + 1 if step else None)
         self.progress = Progress(self.config.steps, start=step, unit=pl_module.unit, shown=trainer.is_global_zero)
+        if self._file is not None and self._file.damaged is not None:
+            self.progress.say(f"{self._file.path} is damaged; it lies in {self._file.damaged.name}, its good rows stay")
         self.clock = Clock()
 
     def on_train_batch_end(
@@ -106,12 +116,24 @@ class Meter(Callback):
         self._tokens = 0.0
         self.progress.step(step)
         if step % self.config.log_every == 0 or step >= self.config.steps:
-            metrics = pl_module.finish(means(self._train.gather()))
+            metrics = pl_module.finish(means(self.check(step)))
             self._train.reset()
             # The scheduler has stepped already; the row tells the rate of the update just made.
             rates = {"lr": self.config.lr * lr_factor(step - 1, self.config)}
             self._write(trainer, "train", metrics, {**rates, **self._times()})
             self.progress.train(step, metrics, self.clock.rate)
+
+    def check(self, step: int) -> dict[str, list[float]]:
+        """Return the sums since the last row, over all ranks; every rank calls it at once.
+
+        Raises:
+            UserError: The loss of a step since the last row was not finite.
+        """
+        gathered = self._train.gather()
+        total, count = gathered.get("loss", [0.0, 0.0])
+        if not math.isfinite(total):
+            raise _diverged(f"the training loss is {total / count if count else total}", step, self.folder)
+        return gathered
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Stop the clock."""
@@ -215,10 +237,13 @@ class Keeper(Checkpoint):
             return
         # SLURM announces the end of a job's time with SIGUSR1 where it is asked to.
         names = ["SIGINT", "SIGTERM"] + (["SIGUSR1"] if "SLURM_JOB_ID" in os.environ else [])
+        # A terminal that is closed sends SIGHUP; under nohup it is ignored, and stays so.
+        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            names.append("SIGHUP")
         self._handlers = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in names}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen to Ctrl-C and SIGTERM, after Lightning has put its own handlers in place."""
+        """Listen to Ctrl-C, SIGTERM and SIGHUP, after Lightning has put its own handlers in place."""
         loader: Any = trainer.train_dataloader
         if loader.batch_sampler.start != trainer.global_step:
             # Lightning makes the loader after it has restored the step; nothing is exact if it does not.
@@ -256,7 +281,7 @@ class Keeper(Checkpoint):
         assert isinstance(pl_module, Task)
         value = self.meter.latest.get(f"valid_{pl_module.monitor}")
         better: Callable[[float, float], bool] = float.__lt__ if pl_module.lower_is_better else float.__gt__
-        improved = value is not None and not math.isnan(value) and (self.best is None or better(value, self.best))
+        improved = value is not None and math.isfinite(value) and (self.best is None or better(value, self.best))
         if improved:
             self.best, self.best_step = value, trainer.global_step
         self._end_step(trainer, improved=improved)
@@ -266,6 +291,7 @@ class Keeper(Checkpoint):
         reason = self._reason(trainer)
         last = step >= self.config.steps or trainer.should_stop
         if improved or last or reason or step % self.config.checkpoint_every == 0:
+            self._check(trainer)
             self._save(trainer, improved=improved)
         # Asked to stop at the last step of all, a run is complete; but what comes after it is not wanted.
         if reason == "signal" or (reason and not last):
@@ -281,6 +307,20 @@ class Keeper(Checkpoint):
             asked = self._asked
         return "signal" if asked else "time" if late else ""
 
+    def _check(self, trainer: Trainer) -> None:
+        """Refuse to save what has diverged, for the checkpoints before it would be deleted in its favour.
+
+        A finite loss may still have had a gradient that was not.
+        """
+        step = trainer.global_step
+        self.meter.check(step)
+        weights = [part.detach() for part in trainer.lightning_module.parameters() if part.requires_grad]
+        finite = all(bool(part.isfinite().all()) for part in weights)
+        if trainer.world_size > 1:
+            finite = trainer.strategy.reduce_boolean_decision(finite)
+        if not finite:
+            raise _diverged("the weights are no longer finite", step, self.folder)
+
     def _save(self, trainer: Trainer, *, improved: bool) -> None:
         path = self.folder.checkpoint(trainer.global_step)
         self.meter.clock.pause()
@@ -290,7 +330,9 @@ class Keeper(Checkpoint):
         if trainer.is_global_zero:
             if improved:
                 self._copy_best(path)
-            for old in self.folder.steps_saved()[self.config.keep_checkpoints :]:
+            # Damaged checkpoints of later steps, which a resumed run has passed over, do not count.
+            saved = self.folder.steps_saved()
+            for old in saved[saved.index(path) + self.config.keep_checkpoints :]:
                 old.unlink(missing_ok=True)
         self.meter.clock.go()
 

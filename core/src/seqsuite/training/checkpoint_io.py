@@ -1,7 +1,8 @@
 """Checkpoints that are whole or not there: written aside, synced, then renamed; read without pickle code.
 
 A kill at any moment leaves the last good checkpoint; so does a full disk, which ends the run with one
-line. Reading checks every record's CRC-32, which `torch.load` itself does not.
+line. Reading checks every record's CRC-32, which `torch.load` itself does not, and whether the
+content is that of the module that is to be trained.
 """
 
 from __future__ import annotations
@@ -9,14 +10,19 @@ from __future__ import annotations
 import contextlib
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from lightning.pytorch import LightningModule
 
 from seqsuite.errors import UserError
+from seqsuite.training.run_folder import RunFolder
+
+_KEYS = ("state_dict", "epoch", "global_step", "loops", "callbacks", "optimizer_states", "lr_schedulers")
+_CALLBACKS = ("Generators", "Keeper", "Meter")
 
 
 class DamagedCheckpointError(UserError):
@@ -115,16 +121,61 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return loaded
 
 
+def _check_content(path: Path, loaded: dict[str, Any], module: LightningModule) -> None:
+    """Raise a `DamagedCheckpointError` where a checkpoint cannot be that of a module."""
+    forms = {"global_step": int, "callbacks": dict, "state_dict": dict}
+    bad = [key for key in _KEYS if not isinstance(loaded.get(key), forms.get(key, object)) or key not in loaded]
+    bad = bad or [name for name in _CALLBACKS if name not in loaded["callbacks"]]
+    if bad:
+        raise DamagedCheckpointError(f"{path} is damaged: it has no {bad[0]!r}")
+    there, here = ({name: tuple(getattr(value, "shape", ())) for name, value in state.items()}
+                   for state in (loaded["state_dict"], module.state_dict()))  # fmt: skip
+    for name in sorted(there.keys() | here.keys()):
+        if name in there and name in here and there[name] != here[name]:
+            raise DamagedCheckpointError(f"{path} does not fit: {name} is {there[name]}, not {here[name]}")
+        if module.strict_loading and (name not in there or name not in here):
+            raise DamagedCheckpointError(f"{path} does not fit: only one of it and the model has {name}")
+
+
+def newest_checkpoint(
+    folder: RunFolder, module: LightningModule, say: Callable[[str], None]
+) -> tuple[Path, dict[str, Any]] | None:
+    """Return the newest checkpoint that can be read, and its content; None where there is none at all.
+
+    Args:
+        folder: The run folder.
+        module: What is to take up the checkpoint: its weights must have the same names and shapes.
+        say: Called with one line for each damaged checkpoint that is passed over.
+
+    Raises:
+        UserError: There are checkpoints, and all of them are damaged.
+    """
+    candidates = folder.steps_saved()
+    reason = ""
+    for number, path in enumerate(candidates, 1):
+        try:
+            loaded = load_checkpoint(path)
+            _check_content(path, loaded, module)
+            return path, loaded
+        except DamagedCheckpointError as error:
+            reason = str(error)
+            if number < len(candidates):
+                say(f"{error}; trying the one before")
+    if candidates:
+        raise UserError(f"no checkpoint of {folder} can be read: {reason}; --overwrite starts anew")
+    return None
+
+
 class ExactCheckpointIO(CheckpointIO):
     """Lightning's way to the functions above.
 
-    Args:
+    Attributes:
         loaded: Path and content of a checkpoint that was read already, so that it is not read twice.
     """
 
-    def __init__(self, loaded: tuple[Path, dict[str, Any]] | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._loaded = loaded
+        self.loaded: tuple[Path, dict[str, Any]] | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint; a full disk is a `UserError` that names the last good one."""
@@ -141,8 +192,8 @@ class ExactCheckpointIO(CheckpointIO):
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None, **_options: Any
     ) -> dict[str, Any]:
         """Read a checkpoint; always with tensors and plain values only."""
-        if self._loaded is not None and self._loaded[0] == Path(path):
-            loaded, self._loaded = self._loaded[1], None
+        if self.loaded is not None and self.loaded[0] == Path(path):
+            loaded, self.loaded = self.loaded[1], None
             return loaded
         return load_checkpoint(Path(path))
 

@@ -8,8 +8,11 @@ change when a run goes on.
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 from seqsuite.errors import UserError, unknown_name
@@ -48,7 +51,7 @@ class TrainConfig:
         strategy: auto, ddp, fsdp or another of Lightning's strategies.
         deterministic: Choose deterministic algorithms where there are any.
         workers: Processes that read data ahead; 0 reads in the main process.
-        threads: CPU threads of PyTorch; 0 leaves its choice.
+        threads: CPU threads of PyTorch, at most four for each of the machine's; 0 leaves its choice.
         checkpoint_every: Steps between checkpoints.
         keep_checkpoints: How many of the newest checkpoints to keep, beside the best one.
         validate_every: Steps between validations; 0 validates at the end only.
@@ -97,18 +100,31 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate", "num_nodes", "checkpoint_every", "log_every"):
-            _at_least(name, getattr(self, name), 1)
-        _at_least("keep_checkpoints", self.keep_checkpoints, 1)
-        for name in ("lr", "min_lr", "warmup", "weight_decay", "clip", "workers", "threads", "validate_every"):
+        for item in fields(self):
+            # A YAML file says null where nothing is meant; few options know what nothing is.
+            if getattr(self, item.name) is None and "None" not in str(item.type):
+                raise UserError(f"--{item.name} has no value; give one, or leave the option out")
+        for name in ("steps", "batch_size", "accumulate", "num_nodes", "checkpoint_every", "keep_checkpoints"):
+            _at_least(name, getattr(self, name), 1, whole=True)
+        _at_least("log_every", self.log_every, 1, whole=True)
+        for name in ("seed", "workers", "threads", "validate_every"):
+            _at_least(name, getattr(self, name), 0, whole=True)
+        for name in ("lr", "min_lr", "warmup", "weight_decay", "clip", "max_minutes"):
             _at_least(name, getattr(self, name), 0)
-        _at_least("max_minutes", self.max_minutes, 0)
         if self.warmup >= 1 and self.warmup != int(self.warmup):
-            raise UserError(f"warmup is {self.warmup}; give a fraction below 1 or a whole number of steps")
+            raise UserError(f"--warmup is {self.warmup}; give a fraction below 1 or a whole number of steps")
+        betas: Any = self.betas
+        pair = isinstance(betas, (list, tuple)) and len(betas) == 2
+        if not pair or not all(isinstance(beta, (int, float)) and 0 <= beta < 1 for beta in betas):
+            raise UserError(f"--betas is {betas}; it must be two numbers from 0 to below 1")
+        if self.threads > 4 * (os.cpu_count() or 1):
+            raise UserError(f"--threads is {self.threads}; this machine has {os.cpu_count()} CPUs")
         if self.precision not in PRECISIONS:
-            raise unknown_name("precision", self.precision, PRECISIONS)
+            raise unknown_name("--precision", self.precision, PRECISIONS)
+        if not self.out:
+            raise UserError("--out is empty; name a folder for the run")
         if self.resume and self.overwrite:
-            raise UserError("resume and overwrite exclude each other: go on with the run, or replace it")
+            raise UserError("--resume and --overwrite exclude each other: go on with the run, or replace it")
 
     @property
     def warmup_steps(self) -> int:
@@ -126,9 +142,11 @@ class TrainConfig:
         return {key: value for key, value in plain.items() if key not in ("resume", "overwrite")}
 
 
-def _at_least(name: str, value: float, least: float) -> None:
+def _at_least(name: str, value: Any, least: int, *, whole: bool = False) -> None:
+    if not isinstance(value, Integral if whole else Real) or not math.isfinite(value):
+        raise UserError(f"--{name} is {value}; it must be a {'whole ' if whole else ''}number")
     if value < least:
-        raise UserError(f"{name} is {value}; it must be at least {least}")
+        raise UserError(f"--{name} is {value}; it must be at least {least}")
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -136,7 +154,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield prefix + key, value
+            yield f"{prefix}{key}", value
 
 
 def resume_conflicts(old: Mapping[str, Any], config: TrainConfig) -> tuple[list[str], list[str]]:

@@ -6,8 +6,10 @@ restored step, and a line that a kill has torn, are dropped before the first new
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,26 +125,40 @@ class MetricsFile:
     Args:
         path: The file.
         keep: Rows of later steps than this are dropped.
+
+    Attributes:
+        damaged: Where a file with unreadable rows was put aside, if there was one.
     """
 
     def __init__(self, path: Path, keep: int = 0) -> None:
         self.path = path
         self.columns: list[str] = ["step"]
+        self.damaged: Path | None = None
         self._pending: dict[str, str] = {}
         self._rewrite(self._read(keep) if path.exists() else [])
 
     def _read(self, keep: int) -> list[dict[str, str]]:
-        with open(self.path, newline="", encoding="utf-8") as file:
-            text = file.read()
+        with told(self.path):
+            data = self.path.read_bytes()
         # A line without its end was torn by a kill.
-        whole = text[: text.rfind("\n") + 1]
-        reader = csv.DictReader(io.StringIO(whole))
-        self.columns = list(reader.fieldnames or self.columns)
-        return [
-            {name: value for name, value in row.items() if value}
-            for row in reader
-            if row["step"].isdigit() and int(row["step"]) <= keep
-        ]
+        text = data[: data.rfind(b"\n") + 1].decode("utf-8", errors="replace")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        names: list[str] = []
+        found: list[Any] = []
+        whole = False
+        with contextlib.suppress(csv.Error):
+            names = list(reader.fieldnames or ())
+            found.extend(reader)
+            whole = not text or "step" in names
+        # Bytes that are no UTF-8 have become this character; a column of such a name is nobody's.
+        columns = [name for name in dict.fromkeys(names) if name and "\ufffd" not in name]
+        rows = [row for row in found if _readable(row)]
+        if not whole or columns != names or len(rows) < len(found):
+            self.damaged = self.path.with_name("metrics.damaged.csv")
+            with told(self.damaged):
+                os.replace(self.path, self.damaged)
+        self.columns = columns if "step" in columns else self.columns
+        return [{name: row[name] for name in self.columns if row[name]} for row in rows if int(row["step"]) <= keep]
 
     def _rewrite(self, rows: list[dict[str, str]]) -> None:
         out = io.StringIO()
@@ -174,6 +190,16 @@ class MetricsFile:
             return
         with told(self.path), open(self.path, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns, lineterminator="\n").writerow(row)
+
+
+def _readable(row: Mapping[Any, Any]) -> bool:
+    """Whether a row has a step, no more cells than there are columns, and numbers in all of them."""
+    try:
+        for cell in row.values():
+            float(cell or 0)  # the cells that are too many come as a list
+        return int(row["step"]) >= 0
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:

@@ -16,6 +16,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from seqsuite.errors import UserError
 from seqsuite.training.configs import TrainConfig
 
 
@@ -50,8 +51,14 @@ def parameter_groups(module: nn.Module, *, lr: float, weight_decay: float) -> li
 
 
 def make_optimizer(module: nn.Module, config: TrainConfig) -> AdamW:
-    """Build AdamW for a module."""
+    """Build AdamW for a module.
+
+    Raises:
+        UserError: The module has no parameter that could be trained.
+    """
     groups = parameter_groups(module, lr=config.lr, weight_decay=config.weight_decay)
+    if not groups:
+        raise UserError(f"{type(module).__name__} has no trainable parameters; set requires_grad on some")
     return AdamW(groups, lr=config.lr, betas=(config.betas[0], config.betas[1]))
 
 

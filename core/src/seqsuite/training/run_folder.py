@@ -3,11 +3,13 @@
 config.yaml       every option, with a first line that marks a run
 command.txt       the command lines that started and resumed it
 environment.json  versions, machine and devices of each start
+inputs.json       fingerprints of what the run reads, compared on resume
 metrics.csv       one row a logged step; rows beyond a restored step are dropped
 tensorboard/      the same as TensorBoard events
 checkpoints/      step-00000200.ckpt ..., best.ckpt
 model/            the exported model
 report.html, summary.json
+.lock             held by the process that writes here
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ import contextlib
 import datetime
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +34,33 @@ import yaml
 from seqsuite.errors import UserError
 from seqsuite.training.configs import TrainConfig, resume_conflicts
 
+try:
+    import fcntl
+except ImportError:  # not every system has advisory locks
+    fcntl = None  # type: ignore[assignment]
+
 _MARK = "# A SeqSuite run."
 _CHECKPOINT = re.compile(r"step-(\d+)\.ckpt")
-_FILES = ("config.yaml", "command.txt", "environment.json", "metrics.csv", "report.html", "summary.json")
+_FILES = (
+    *("config.yaml", "command.txt", "environment.json", "inputs.json"),
+    *("metrics.csv", "metrics.damaged.csv", "report.html", "summary.json"),
+)
 _PARTS = ("checkpoints", "tensorboard", "model")
 _PACKAGES = ("torch", "lightning", "triton", "numpy", "seqsuite")
+
+
+# A lock lives as long as any copy of its descriptor; a forked reader of data must not outlive us with it.
+_locks: set[int] = set()
+
+
+def _forget_locks() -> None:
+    for descriptor in _locks:
+        os.close(descriptor)
+    _locks.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_locks)
 
 
 def process_rank() -> int:
@@ -64,6 +89,23 @@ def write_text(path: Path, text: str) -> None:
             raise
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON that every reader takes: what is not finite becomes null.
+
+    Raises:
+        UserError: As `write_text`.
+    """
+
+    def plain(part: Any) -> Any:
+        if isinstance(part, Mapping):
+            return {key: plain(item) for key, item in part.items()}
+        if isinstance(part, (list, tuple)):
+            return [plain(item) for item in part]
+        return None if isinstance(part, float) and not math.isfinite(part) else part
+
+    write_text(path, json.dumps(plain(value), indent=2, default=str, allow_nan=False) + "\n")
+
+
 @contextlib.contextmanager
 def told(path: Path) -> Iterator[None]:
     """Turn a failing file operation into one line that names the file."""
@@ -77,11 +119,11 @@ class RunFolder:
     """One run's folder.
 
     Args:
-        path: The folder; `claim` makes it.
+        path: The folder, "~" included; `claim` makes it.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = Path(os.path.expanduser(path))
         self.checkpoints = self.path / "checkpoints"
         self.metrics = self.path / "metrics.csv"
         self.tensorboard = self.path / "tensorboard"
@@ -98,64 +140,126 @@ class RunFolder:
     def holds_run(self) -> bool:
         """Whether a run has written here."""
         try:
-            with open(self.path / "config.yaml", encoding="utf-8") as file:
-                return file.readline().strip() == _MARK
-        except (OSError, UnicodeDecodeError):
+            with open(self.path / "config.yaml", "rb") as file:
+                return file.readline().strip() == _MARK.encode()
+        except OSError:
             return False
 
-    @classmethod
-    def claim(cls, config: TrainConfig, path: str | os.PathLike[str] | None = None) -> RunFolder:
-        """Make the folder this run's, before anything expensive is done.
+    @contextlib.contextmanager
+    def claim(self, config: TrainConfig, inputs: Mapping[str, str] | None = None) -> Iterator[None]:
+        """Check whether a run may write here and keep other processes out; `begin` is the first to change anything.
 
-        Only the first process of a run writes; the others return at once.
+        Only the first process of a run checks and locks; the others go on at once.
 
         Args:
             config: The run's options; `resume` and `overwrite` decide about a run that is there.
-            path: The folder, `config.out` by default.
+            inputs: Fingerprints of what the run reads, name -> SHA-256.
 
         Raises:
             UserError: A run is there and neither resume nor overwrite is asked for, or there is none
-                to resume, or its options differ, or the place is not writable.
+                to resume, or its options or inputs differ, or another process writes here, or the
+                place is not writable.
         """
-        folder = cls(config.out if path is None else path)
         if process_rank() != 0:
-            return folder
-        if folder.path.exists() and not folder.path.is_dir():
-            raise UserError(f"{folder} is a file; choose another --out")
-        if config.resume:
-            folder._check_resume(config)
-        elif folder.holds_run:
-            # An attempt that failed before its first step is no run that could be lost.
-            begun = folder.metrics.exists() or bool(folder.steps_saved())
-            if begun and not config.overwrite:
-                raise UserError(f"{folder} already holds a run; add --resume or --overwrite, or choose another --out")
-            folder.clear()
-        elif folder.metrics.exists() or folder.checkpoints.exists():
-            raise UserError(f"{folder} holds files that a run would write over; choose another --out")
-        with told(folder.path):
-            folder.checkpoints.mkdir(parents=True, exist_ok=True)
-        folder._write_start(config)
-        return folder
+            yield
+            return
+        self._check(config, inputs or {})
+        with told(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            # Another process may have begun and ended a run since.
+            self._check(config, inputs or {})
+            yield
 
-    def _check_resume(self, config: TrainConfig) -> None:
+    def begin(self, config: TrainConfig, inputs: Mapping[str, str] | None = None) -> None:
+        """Write what a run starts with, over what `overwrite` replaces; within `claim`, with its arguments.
+
+        Raises:
+            UserError: The disk is full or the place is not writable.
+        """
+        if process_rank() != 0:
+            return
+        if config.resume:
+            self._sweep()
+        elif self.holds_run:
+            self.clear()
+        text = yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
+        # First of all the file with the mark: without it, the next attempt would take this for a stranger's folder.
+        write_text(self.path / "config.yaml", f"{_MARK}\n{text}")
+        if inputs:
+            write_json(self.path / "inputs.json", {**_read_mapping(self.path / "inputs.json"), **inputs})
+        path = self.path / "command.txt"
+        before = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        write_text(path, f"{before}{shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}\n")
+        with told(self.checkpoints):
+            self.checkpoints.mkdir(exist_ok=True)
+
+    def _check(self, config: TrainConfig, inputs: Mapping[str, str]) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"{self} is a file; choose another --out")
+        if config.resume:
+            self._check_resume(config, inputs)
+        elif self.holds_run:
+            # An attempt that failed before its first step is no run that could be lost.
+            begun = self.metrics.exists() or self.model.exists() or any(self.checkpoints.glob("*.ckpt"))
+            if begun and not config.overwrite:
+                raise UserError(f"{self} already holds a run; add --resume or --overwrite, or choose another --out")
+        else:
+            strange = [name for name in (*_FILES, *_PARTS) if os.path.lexists(self.path / name)]
+            if strange:
+                raise UserError(f"{self} holds no run, but {strange[0]}, which one would write; choose another --out")
+
+    def _check_resume(self, config: TrainConfig, inputs: Mapping[str, str]) -> None:
         if not self.holds_run:
             raise UserError(f"{self} holds no run to resume; leave out --resume to start one")
         conflicts, self.notes = resume_conflicts(self.config(), config)
         if conflicts:
             raise UserError(f"cannot resume {self} with other options: {'; '.join(conflicts)}")
-        # What a killed process was still writing.
+        before = _read_mapping(self.path / "inputs.json")
+        for name, now in inputs.items():
+            was = before.get(name, now)
+            if was != now:
+                raise UserError(
+                    f"cannot resume {self}: {name} has changed since the run began (sha256 {str(was)[:12]}... -> "
+                    f"{now[:12]}...); give the same file, or start anew with --overwrite"
+                )
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the lock; the system takes it back when the process dies, in whatever way."""
+        if fcntl is None:
+            yield
+            return
+        path = self.path / ".lock"
+        with told(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        _locks.add(descriptor)
+        try:
+            # Some network file systems have no locks: better an unguarded run than none.
+            with contextlib.suppress(OSError):
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    holder = os.read(descriptor, 20).decode("ascii", "replace").strip()
+                    raise UserError(
+                        f"{self} is in use by another process (pid {holder}); wait for it or choose another --out"
+                    ) from None
+            with told(path):
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"{os.getpid()}\n".encode())
+            yield
+        finally:
+            if descriptor in _locks:
+                _locks.remove(descriptor)
+                os.close(descriptor)
+
+    def _sweep(self) -> None:
+        """Remove what a killed process was still writing."""
         for left in [*self.path.glob(".*.tmp"), *self.checkpoints.glob(".*.tmp")]:
-            left.unlink(missing_ok=True)
-
-    def _write_start(self, config: TrainConfig) -> None:
-        text = yaml.safe_dump(config.to_dict(), sort_keys=False, allow_unicode=True)
-        write_text(self.path / "config.yaml", f"{_MARK}\n{text}")
-        command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-        self._append("command.txt", f"{command}\n")
-
-    def _append(self, name: str, text: str) -> None:
-        path = self.path / name
-        write_text(path, (path.read_text(encoding="utf-8") if path.exists() else "") + text)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
 
     def config(self) -> dict[str, Any]:
         """Return the options in config.yaml.
@@ -166,7 +270,7 @@ class RunFolder:
         path = self.path / "config.yaml"
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:
             raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from error
         if not isinstance(values, dict):
             raise UserError(f"{path} holds no options")
@@ -188,11 +292,9 @@ class RunFolder:
             facts: What only the caller knows: devices, number of processes, the step it starts from.
         """
         path = self.path / "environment.json"
-        starts = []
-        if path.exists():
-            with contextlib.suppress(ValueError, KeyError):
-                starts = json.loads(path.read_text(encoding="utf-8"))["starts"]
-        write_text(path, json.dumps({"starts": [*starts, {**environment(), **facts}]}, indent=2) + "\n")
+        starts = _read_mapping(path).get("starts")
+        starts = starts if isinstance(starts, list) else []
+        write_json(path, {"starts": [*starts, {**environment(), **facts}]})
 
     def clear(self) -> None:
         """Remove what a run wrote here, and nothing else.
@@ -211,6 +313,15 @@ class RunFolder:
             # config.yaml goes last: with it goes the mark that allows another try.
             for name in reversed(_FILES):
                 (self.path / name).unlink(missing_ok=True)
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    """Return what a JSON file of ours holds; nothing where it is missing or damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 def environment() -> dict[str, Any]:

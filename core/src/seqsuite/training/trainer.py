@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -30,9 +30,10 @@ from seqsuite.data.loaders import PositionBatches, ScoringBatches, make_loader
 from seqsuite.errors import UserError
 from seqsuite.reports import TableView, training_report
 from seqsuite.training.callbacks import AbortRun, Keeper, Meter, StopRun
-from seqsuite.training.checkpoint_io import DamagedCheckpointError, ExactCheckpointIO, load_checkpoint
+from seqsuite.training.checkpoint_io import ExactCheckpointIO, load_checkpoint, newest_checkpoint
 from seqsuite.training.configs import Interrupted, TrainConfig
 from seqsuite.training.generators import Generators
+from seqsuite.training.optim import make_optimizer
 from seqsuite.training.run_folder import RunFolder, process_rank
 from seqsuite.training.task import Task
 
@@ -120,6 +121,12 @@ def _devices(config: TrainConfig) -> tuple[int | str, int]:
     local, world = os.environ.get("LOCAL_WORLD_SIZE"), os.environ.get("WORLD_SIZE")
     if "TORCHELASTIC_RUN_ID" in os.environ and local and world:
         return int(local), int(world) // int(local)
+    placed = SLURMEnvironment.detect() or "MASTER_ADDR" in os.environ
+    if config.num_nodes > 1 and not placed:
+        raise UserError(
+            f"--num_nodes {config.num_nodes} needs a start on each machine: torchrun --nnodes {config.num_nodes} "
+            "--nproc-per-node N --rdzv-backend c10d --rdzv-endpoint HOST:PORT ..., or srun within SLURM"
+        )
     devices = config.devices
     return int(devices) if isinstance(devices, str) and devices.isdigit() else devices, config.num_nodes
 
@@ -167,11 +174,14 @@ def make_trainer(config: TrainConfig, **options: Any) -> Trainer:
     }
     try:
         return Trainer(**{**settings, **options})
-    except (ValueError, RuntimeError, TypeError, MisconfigurationException) as error:
+    except (ValueError, RuntimeError, TypeError, ImportError, MisconfigurationException) as error:
         if "keyword argument" in str(error):
             raise
         reason = " ".join(str(error).split())
-        raise UserError(f"cannot train on accelerator {config.accelerator!r}, devices {devices!r}: {reason}") from error
+        raise UserError(
+            f"cannot train with --accelerator {config.accelerator}, --devices {devices}, "
+            f"--strategy {config.strategy}: {reason}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -199,30 +209,6 @@ def _surroundings(config: TrainConfig) -> Iterator[None]:
         torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
         switches.fill_uninitialized_memory = filling
         torch.set_num_threads(threads)
-
-
-def newest_checkpoint(folder: RunFolder, say: Any = None) -> tuple[Path, dict[str, Any]] | None:
-    """Return the newest checkpoint that can be read, and its content; None where there is none at all.
-
-    Args:
-        folder: The run folder.
-        say: Called with one line for each damaged checkpoint that is passed over.
-
-    Raises:
-        UserError: There are checkpoints, and all of them are damaged.
-    """
-    candidates = folder.steps_saved()
-    reason = ""
-    for path in candidates:
-        try:
-            return path, load_checkpoint(path)
-        except DamagedCheckpointError as error:
-            reason = str(error)
-            if say is not None:
-                say(f"{error}; trying the one before")
-    if candidates:
-        raise UserError(f"no checkpoint of {folder} can be read: {reason}; --overwrite starts anew")
-    return None
 
 
 def _export(task: Task, folder: RunFolder) -> Path:
@@ -253,7 +239,7 @@ def fit(
     valid_data: Dataset[Any] | None,
     config: TrainConfig,
     *,
-    folder: RunFolder | None = None,
+    inputs: Mapping[str, str] | None = None,
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
     export: Literal["last", "best", "none"] = "last",
@@ -268,7 +254,7 @@ def fit(
             dictionary of tensors that depends on the position alone (`ShuffledOrder`, `item_rng`).
         valid_data: Map-style, with a length; scored in order. None for no validation.
         config: The options; `out`, `resume` and `overwrite` decide about the run folder.
-        folder: A folder that was claimed before, for a verb that has work to do in between.
+        inputs: Fingerprints of what the run reads, name -> SHA-256; a run goes on with the same ones only.
         callbacks: Further Lightning callbacks. Validation metrics are known to them as valid_<name>.
         loggers: Further Lightning loggers.
         export: Which weights go to model/: those of the last step or of the best validation.
@@ -279,47 +265,62 @@ def fit(
         How the run went. The task holds the weights that were exported, and is back on the CPU.
 
     Raises:
-        UserError: The run folder, the options or a checkpoint; the disk is full.
-        Interrupted: Ctrl-C or SIGTERM: the state was saved. At a second Ctrl-C it was not.
+        UserError: The run folder, the options or a checkpoint; the disk is full; the loss is not finite.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP: the state was saved. At a second Ctrl-C it was not.
     """
-    folder = folder or RunFolder.claim(config)
-    loaded = newest_checkpoint(folder, _say) if config.resume else None
-    start = loaded[1]["global_step"] if loaded else 0
-    if start > config.steps:
-        raise UserError(f"{folder} has done {start} steps already, more than steps={config.steps}")
-    if config.resume:
-        for note in folder.notes:
-            _say(f"the run goes on, but not bit for bit: {note}")
-        _say(f"resuming {folder} at step {start} of {config.steps}")
+    folder = RunFolder(config.out)
     meter = Meter(config, folder)
     keeper = Keeper(config, folder, meter)
+    files = ExactCheckpointIO()
     with _surroundings(config):
         trainer = make_trainer(
             config,
             callbacks=[*callbacks, Generators(config.seed), meter, keeper],
-            plugins=[ExactCheckpointIO(loaded)],
+            plugins=[files],
             **({"logger": list(loggers)} if loggers else {}),
             **trainer_options,
         )
-        _check_batch(config, trainer.world_size)
-        if trainer.is_global_zero:
-            devices = f"{trainer.world_size} x {trainer.strategy.root_device.type}"
-            folder.record_environment(devices=devices, precision=str(trainer.precision), start_step=start)
-        reason = _run(trainer, task, RunData(train_data, valid_data, config), loaded[0] if loaded else None, keeper)
-        if reason == "signal":
-            raise Interrupted(
-                f"stopped at step {trainer.global_step}; state saved in {keeper.saved}; go on with --resume"
-            )
-        return _finish(trainer, task, keeper, export if reason != "time" else "none", report, reason)
+        _check_plan(config, task, trainer.world_size)
+        with folder.claim(config, inputs):
+            files.loaded = _restored(folder, task, config)
+            folder.begin(config, inputs)
+            keeper.saved = checkpoint = files.loaded[0] if files.loaded else None
+            if trainer.is_global_zero:
+                devices = f"{trainer.world_size} x {trainer.strategy.root_device.type}"
+                start = files.loaded[1]["global_step"] if files.loaded else 0
+                folder.record_environment(devices=devices, precision=str(trainer.precision), start_step=start)
+            reason = _run(trainer, task, RunData(train_data, valid_data, config), checkpoint, keeper)
+            if reason == "signal":
+                raise Interrupted(
+                    f"stopped at step {trainer.global_step}; state saved in {keeper.saved}; go on with --resume"
+                )
+            return _finish(trainer, task, keeper, export if reason != "time" else "none", report, reason)
 
 
-def _check_batch(config: TrainConfig, world: int) -> None:
+def _restored(folder: RunFolder, task: Task, config: TrainConfig) -> tuple[Path, dict[str, Any]] | None:
+    """Return where a resumed run goes on, having said so."""
+    if not config.resume:
+        return None
+    loaded = newest_checkpoint(folder, task, _say)
+    start = loaded[1]["global_step"] if loaded else 0
+    if start > config.steps:
+        raise UserError(f"{folder} has done {start} steps already, more than --steps {config.steps}")
+    for note in folder.notes:
+        _say(f"the run goes on, but not bit for bit: {note}")
+    _say(f"resuming {folder} at step {start} of {config.steps}")
+    return loaded
+
+
+def _check_plan(config: TrainConfig, task: Task, world: int) -> None:
+    """Find what would end the run before its first step, while there is nothing yet to be lost."""
     parts = config.accumulate * world
     if config.batch_size % parts:
         raise UserError(
-            f"batch_size {config.batch_size} must be a multiple of {parts} (accumulate {config.accumulate} x "
+            f"--batch_size {config.batch_size} must be a multiple of {parts} (--accumulate {config.accumulate} x "
             f"{world} devices)"
         )
+    if type(task).configure_optimizers is Task.configure_optimizers and next(task.parameters(), None) is not None:
+        make_optimizer(task, config)
 
 
 def _run(trainer: Trainer, task: Task, data: RunData, checkpoint: Path | None, keeper: Keeper) -> str:
@@ -345,7 +346,6 @@ def _finish(trainer: Trainer, task: Task, keeper: Keeper, export: str, report: b
     if export == "best" and keeper.best_path is not None:
         weights = load_checkpoint(keeper.best_path)["state_dict"]
         task.load_state_dict({name: value.to(task.device) for name, value in weights.items()})
-    saved = folder.steps_saved()
     ending: Literal["finished", "time", "early"] = "finished"
     if steps < keeper.config.steps:
         ending = "time" if reason == "time" else "early"
@@ -355,7 +355,7 @@ def _finish(trainer: Trainer, task: Task, keeper: Keeper, export: str, report: b
         seconds=meter.latest.get("seconds", 0.0),
         tokens_per_second=meter.clock.rate,
         metrics=dict(meter.latest),
-        checkpoint=saved[0] if saved else None,
+        checkpoint=keeper.saved,
         best=keeper.best_path,
         model=folder.model if export != "none" else None,
         reason=ending,

@@ -10,6 +10,8 @@ model.bits("ACGTACGTTAGC")   # how surprising each base is, given all the others
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
+from seqdna.data.fasta import NUCLEOTIDES
 from seqdna.evaluation import evaluating
 from seqdna.models.caduceus import Caduceus
 from seqdna.tokenizers import NucleotideTokenizer
@@ -28,7 +31,7 @@ from seqsuite.reports import TableView
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Sequences = str | Sequence[str] | Mapping[str, str] | Mapping[str, bytes]
+Sequences = str | bytes | Sequence[str] | Sequence[bytes] | Mapping[str, str] | Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -123,8 +126,9 @@ class BaseBits(TableView):
 
     @property
     def mean(self) -> float:
-        """Mean bits per base."""
-        return float(np.nanmean(self.bits))
+        """Mean bits per base; nan where no base is A, C, G or T."""
+        known = self.bits[~np.isnan(self.bits)]
+        return float(known.mean()) if len(known) else math.nan
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row a base."""
@@ -222,9 +226,11 @@ class GenomeModel:
             batch_tokens: Bases to run at once.
 
         Raises:
-            UserError: The sequence is empty.
+            UserError: The sequence is empty or no DNA, or the model has no masked-language-model head.
         """
-        _named(sequence)
+        if self.model.config.head != "masked_lm":
+            raise UserError(f"bits needs a masked language model; this one has the head {self.model.config.head!r}.")
+        ((_, sequence),) = _named([sequence])
         ids = self.tokenizer.encode(sequence).astype(np.int64)
         bases = torch.from_numpy(self.tokenizer.base_ids.astype(np.int64))
         probabilities = np.empty((len(ids), 4))
@@ -254,7 +260,9 @@ def load(source: str | Path, *, device: str = "cpu") -> GenomeModel:
     Raises:
         UserError: There is no model, or it cannot be read.
     """
-    path = Path(source)
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise UserError(f"{path}: there is no such folder; give a run folder of `seqdna pretrain` or a model folder.")
     folder = path / "model" if (path / "model" / "config.json").is_file() else path
     if not (folder / "config.json").is_file():
         raise UserError(f"{path} holds no model; give a run folder of `seqdna pretrain` or a model folder.")
@@ -262,33 +270,46 @@ def load(source: str | Path, *, device: str = "cpu") -> GenomeModel:
     if not isinstance(model, Caduceus):
         raise UserError(f"{folder} holds a {type(model).__name__}, which is no genome model of seqdna.")
     settings = _json(folder / "tokenizer.json")
-    summary = _json(path / "summary.json") if folder != path else {}
-    return GenomeModel(
-        model.to(device), NucleotideTokenizer.from_dict(settings) if settings else NucleotideTokenizer(), summary
-    )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
+    tokenizer = NucleotideTokenizer() if settings is None else NucleotideTokenizer.from_dict(settings)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        model = model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return GenomeModel(model, tokenizer, _json(path / "summary.json") if folder != path else None)
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged: it holds no table.")
+    return content
 
 
 def _named(sequences: Sequences) -> list[tuple[str, str]]:
-    if isinstance(sequences, str):
-        sequences = [sequences]
-    pairs = (
-        sequences.items() if isinstance(sequences, Mapping) else ((f"sequence_{i}", s) for i, s in enumerate(sequences))
-    )
-    named = [(name, text.decode("ascii", "replace") if isinstance(text, bytes) else text) for name, text in pairs]
+    """Return (name, sequence) pairs; refuses what the FASTA reader would refuse."""
+    if isinstance(sequences, Mapping):
+        given: dict[str, Any] = dict(sequences)
+    else:
+        several = [sequences] if isinstance(sequences, str | bytes) else sequences
+        given = {f"sequence_{number}": text for number, text in enumerate(several)}
+    named = []
+    for name, text in given.items():
+        if not isinstance(text, str | bytes):
+            raise UserError(f"sequence {name!r} is a {type(text).__name__}; give a string of bases.")
+        letters = text.decode("ascii", "replace") if isinstance(text, bytes) else text
+        if not letters:
+            raise UserError(f"sequence {name!r} is empty.")
+        wrong = re.search(f"[^{NUCLEOTIDES.decode()}]", letters)
+        if wrong:
+            raise UserError(f"sequence {name!r}: {wrong[0]!r} at position {wrong.start()} is no nucleotide code.")
+        named.append((name, letters))
     if not named:
         raise UserError("there is no sequence to embed.")
-    for name, text in named:
-        if not text:
-            raise UserError(f"sequence {name!r} is empty.")
     return named
 
 

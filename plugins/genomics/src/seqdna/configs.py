@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 from seqsuite.errors import UserError
-from seqsuite.models.configs import ModelConfig, require_positive, round_up
+from seqsuite.models.configs import ModelConfig, check_scales, require_positive, round_up
 from seqsuite.training.configs import TrainConfig
 
 COMPLEMENT = (0, 1, 2, 3, 4, 5, 6, 10, 9, 8, 7, 11)
@@ -36,7 +36,7 @@ class CaduceusConfig(ModelConfig):
         bidirectional_strategy: How the two directions are combined.
         bidirectional_weight_tie: The directions share the mixer's outer projections.
         swap_halves: Each block exchanges the strands' streams, as published PS checkpoints do.
-        complement_map: Complement of each token id; ids beyond it are their own.
+        complement_map: Complement of each token id, in pairs; ids beyond it are their own.
         pad_token_id: Rows are padded with this id; None: no padding.
         padding: "masked": padding changes no other position; "as_published": it is a token like any other.
         head: What `forward` returns: logits over the vocabulary, over classes, or the features.
@@ -75,9 +75,16 @@ class CaduceusConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         require_positive(self, "d_model", "n_layer", "vocab_size", "pad_vocab_size_multiple", "num_classes")
+        check_scales(self)
         rows = self.padded_vocab_size
         if len(self.complement_map) > rows or not all(0 <= token < rows for token in self.complement_map):
             raise UserError(f"CaduceusConfig: complement_map must map ids below {rows}, not {self.complement_map}")
+        table = self.full_complement_map
+        if self.rcps and (table == tuple(range(rows)) or any(table[table[token]] != token for token in range(rows))):
+            raise UserError(
+                "CaduceusConfig: with rcps=True complement_map must exchange tokens in pairs (the complement of a "
+                f"complement is the token), and at least one pair; not {self.complement_map}"
+            )
         if self.swap_halves and not self.rcps:
             raise UserError("CaduceusConfig: swap_halves exchanges the strands of rcps=True; this has rcps=False")
         if (self.conjoin_train or self.conjoin_eval) and (self.rcps or self.head != "sequence_classification"):
@@ -185,7 +192,8 @@ class PretrainConfig(TrainConfig):
     out: str = "runs/pretrain"
 
     free_on_resume: ClassVar[frozenset[str]] = TrainConfig.free_on_resume | {
-        *("valid_windows", "eval_sites", "baselines", "json")
+        *("valid_windows", "eval_sites", "baselines", "json"),
+        "fasta",  # its content is compared instead
     }
 
     def __post_init__(self) -> None:
@@ -219,3 +227,7 @@ class EmbedConfig:
     batch_tokens: int = 65536
     overwrite: bool = False
     json: bool = False
+
+    def __post_init__(self) -> None:
+        if self.batch_tokens < 1:
+            raise UserError(f"--batch_tokens is {self.batch_tokens}; it must be at least 1.")

@@ -8,12 +8,13 @@ result.bits_per_base, result.pooled
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,8 +43,8 @@ from seqdna.tokenizers import NucleotideTokenizer
 from seqsuite.errors import UserError
 from seqsuite.models import Model, model_config
 from seqsuite.objectives import cross_entropy
-from seqsuite.reports import Report, TableView, line_figure, loss_curves, training_report
-from seqsuite.training import RunFolder, fit, seed_everything
+from seqsuite.reports import Report, TableView, line_figure, training_report
+from seqsuite.training import Interrupted, fit, seed_everything
 from seqsuite.training.run_folder import process_rank, write_text
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 
     from seqsuite.training import FitResult
 
-_SUMMARY, _TOKENIZER = "summary.json", "tokenizer.json"
+_SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class PretrainResult(TableView):
         model: Name of the model.
         bits_per_base: Of the model, one base masked at a time.
         bits_standard_error: Its Monte-Carlo error.
-        bits_at_mask_rate: Of the model at the training mask rate, on the same block.
+        bits_at_mask_rate: Of the model at the training mask rate, on the same block; None where nothing was masked.
         markov: Order -> bits of the one-sided chain on the same positions; empty without baselines.
         two_sided: k -> bits of the model with k bases on either side, on the same positions.
         pooled: Bits of their log-linear pool on the same positions; None without baselines.
@@ -82,7 +83,7 @@ class PretrainResult(TableView):
     model: str
     bits_per_base: float
     bits_standard_error: float
-    bits_at_mask_rate: float
+    bits_at_mask_rate: float | None
     markov: Mapping[str, float]
     two_sided: Mapping[str, float]
     pooled: float | None
@@ -132,6 +133,8 @@ class PretrainResult(TableView):
         """Return what summary.json holds."""
         arrays = ("sites", "site_bits")
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in arrays}
+        if math.isnan(self.bits_standard_error):  # a single position has none
+            values["bits_standard_error"] = None
         return {**values, "folder": self.folder.name}
 
 
@@ -163,44 +166,62 @@ def pretrain(config: PretrainConfig) -> PretrainResult | None:
     """
     began = time.monotonic()
     options = {"vocab_size": NucleotideTokenizer().vocab_size, **config.model_options}
-    if getattr(model_config(config.model, **options), "head", None) != "masked_lm":
-        raise UserError(f"--model {config.model} predicts the next token; pretrain takes masked models: caduceus_*.")
+    head = getattr(model_config(config.model, **options), "head", "causal_lm")
+    if head != "masked_lm":
+        raise UserError(
+            f"--model {config.model} has the head {head!r}; pretrain takes models with 'masked_lm': caduceus_*."
+        )
     if config.threads:
         torch.set_num_threads(config.threads)
     inputs = _open(config)
-    folder = RunFolder.claim(config)
     _say(_describe(inputs))
     seed_everything(config.seed)
     model = seqsuite.create_model(config.model, **options)
     _say(f"model: {config.model}, {model.num_parameters():,} parameters; {config.steps} steps of "
          f"{config.batch_size} x {config.length} bases")  # fmt: skip
-    task = MaskedLanguageModelling(model, config)
-    done = fit(task, inputs.train, inputs.valid, config, folder=folder, report=False)
+    task = MaskedLanguageModelling(model, config, inputs.tokenizer)
+    fingerprints = {"fasta": inputs.genome.manifest["source"]["sha256"]}
+    done = fit(task, inputs.train, inputs.valid, config, inputs=fingerprints, report=False)
     if process_rank() != 0:
         return None
-    if done.model is not None:
-        write_text(done.model / _TOKENIZER, json.dumps(inputs.tokenizer.to_dict(), indent=2) + "\n")
     if done.reason != "finished":
         _say(f"stopped after {done.steps} of {config.steps} steps; go on with --resume")
         return None
-    return _measure(config, inputs, model, done, folder, began)
+    try:
+        return _measure(config, inputs, model, done, began)
+    except KeyboardInterrupt:
+        raise Interrupted(f"stopped while measuring; the model is in {done.model}, --resume measures it") from None
 
 
 def _open(config: PretrainConfig) -> _Inputs:
     tokenizer = NucleotideTokenizer(lower=config.lower, iupac=config.iupac, uracil=config.uracil)
     genome = open_genome(config.fasta, tokenizer)
     splits = held_out_blocks(genome, valid=config.valid_fraction, test=config.test_fraction)
-    train = TrainWindows(genome, splits.train, config.length, seed=config.seed)
-    valid = TiledWindows(genome, splits.valid, config.length, seed=config.seed)
-    masked = functools.partial(MaskedWindows, tokenizer=tokenizer, mask_rate=config.mask_rate, seed=config.seed)
+    length, seed = config.length, config.seed
+    with _about("training part"):
+        train = TrainWindows(genome, splits.train, length, seed=seed)
+    with _about("validation block (--valid_fraction)"):
+        valid = TiledWindows(genome, splits.valid, length, seed=seed)
+    with _about("test block (--test_fraction)"):
+        sites = eval_sites(splits.test, genome, config.eval_sites, length, seed=seed)
+    masked = functools.partial(MaskedWindows, tokenizer=tokenizer, mask_rate=config.mask_rate, seed=seed)
     return _Inputs(
         genome,
         splits,
         tokenizer,
         masked(train),
         masked(valid, length=min(len(valid), config.valid_windows)),
-        eval_sites(splits.test, genome, config.eval_sites, config.length, seed=config.seed),
+        sites,
     )
+
+
+@contextlib.contextmanager
+def _about(part: str) -> Iterator[None]:
+    """Say which part of the genome an error is about."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"the {part}: {error}") from error
 
 
 def _describe(inputs: _Inputs) -> str:
@@ -211,9 +232,7 @@ def _describe(inputs: _Inputs) -> str:
     return f"genome: {inputs.genome.length:,} bases ({lengths}){'; ' + counted if counted else ''}"
 
 
-def _measure(
-    config: PretrainConfig, inputs: _Inputs, model: Model, done: FitResult, folder: RunFolder, began: float
-) -> PretrainResult:
+def _measure(config: PretrainConfig, inputs: _Inputs, model: Model, done: FitResult, began: float) -> PretrainResult:
     sites = inputs.sites
     _say(f"measuring {len(sites):,} held-out bases, one masked at a time")
     scores = score_sites(model, sites, inputs.tokenizer)
@@ -223,7 +242,7 @@ def _measure(
         _say("fitting the count models on the same split")
         counts = count_baselines(inputs.genome, inputs.splits, sites=sites, seed=config.seed)
     result = PretrainResult(
-        folder=folder.path,
+        folder=done.folder,
         model=config.model,
         bits_per_base=scores.mean,
         bits_standard_error=scores.standard_error,
@@ -236,7 +255,7 @@ def _measure(
         steps=done.steps,
         sites=sites,
     )
-    _write(config, result, inputs, folder)
+    _write(config, result, inputs)
     return result
 
 
@@ -258,7 +277,7 @@ def _beside(scores: SiteScores, sites: EvalSites, counts: CountBaselines | None)
     }
 
 
-def _bits_at_mask_rate(config: PretrainConfig, inputs: _Inputs, model: Model) -> float:
+def _bits_at_mask_rate(config: PretrainConfig, inputs: _Inputs, model: Model) -> float | None:
     """Return the loss on tiles of the test block at the training mask rate, in bits per masked base."""
     tiles = TiledWindows(inputs.genome, inputs.splits.test, config.length, seed=config.seed)
     data = MaskedWindows(tiles, inputs.tokenizer, mask_rate=config.mask_rate, seed=config.seed)
@@ -270,27 +289,26 @@ def _bits_at_mask_rate(config: PretrainConfig, inputs: _Inputs, model: Model) ->
             ids, labels = (torch.stack([item[key] for item in batch]).to(device) for key in ("input_ids", "labels"))
             loss = cross_entropy(model(ids), labels)
             total, count = total + float(loss.total), count + int(loss.count)
-    return total / max(count, 1) / math.log(2)
+    return total / count / math.log(2) if count else None
 
 
-def _write(config: PretrainConfig, result: PretrainResult, inputs: _Inputs, folder: RunFolder) -> None:
-    write_text(folder.path / _SUMMARY, json.dumps(result.to_dict(), indent=2, default=str) + "\n")
-    report = Report(f"{result.model} on {Path(config.fasta).name}", subtitle=str(folder.path.name))
+def _write(config: PretrainConfig, result: PretrainResult, inputs: _Inputs) -> None:
+    folder = result.folder
+    write_text(folder / _SUMMARY, json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")
+    report = Report(f"{result.model} on {Path(config.fasta).name}", subtitle=folder.name)
     report.heading("Held-out bits per base").table(result.table())
     report.text(caption(result)).figure(result.figure(), caption="Count models by context, and this run")
     report.heading("Genome").text(_describe(inputs))
     report.table({name: ", ".join(where) for name, where in inputs.splits.to_dict().items()})
-    levels = {"pool of counts": result.pooled} if result.pooled is not None else {}
-    report.figure(loss_curves(folder.path, "bits", levels=levels), caption="bits per masked base by step")
-    training_report(folder.path, into=report).write(folder.path / "report.html")
+    training_report(folder, into=report).write(folder / "report.html")
 
 
 def caption(result: PretrainResult) -> str:
     """Say in words how the figures of a result were measured, and how it compares with the pool."""
-    text = (
-        f"{result.positions:,} held-out bases, each masked alone; {result.bits_at_mask_rate:.4f} bits at the training "
-        f"mask rate. {100 * result.shared_24mers:.1f} % of the held-out bases lie in a 24-mer of the training split."
-    )
+    text = f"{result.positions:,} held-out bases, each masked alone"
+    if result.bits_at_mask_rate is not None:
+        text += f"; {result.bits_at_mask_rate:.4f} bits at the training mask rate"
+    text += f". {100 * result.shared_24mers:.1f} % of the held-out bases lie in a 24-mer of the training split."
     if result.versus_pool is not None:
         text += f" Against the pool, position by position: {result.versus_pool[0]:+.4f} +- {result.versus_pool[1]:.4f}."
     return text

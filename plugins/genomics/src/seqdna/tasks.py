@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from seqdna.tokenizers import NucleotideTokenizer
 from seqsuite.data.order import item_rng
 from seqsuite.objectives import cross_entropy, mask_tokens
-from seqsuite.training import Scores, Task
+from seqsuite.training import Scores, Task, TrainConfig
 
 
 class Windows(Protocol):
@@ -71,12 +73,28 @@ class MaskedWindows(Dataset[dict[str, Tensor]]):
 
 
 class MaskedLanguageModelling(Task):
-    """Predict masked bases; metrics `loss` (nats) and `bits` per masked base."""
+    """Predict masked bases; metrics `loss` (nats) and `bits` per masked base.
+
+    Args:
+        model: (B, L) ids -> (B, L, V) logits.
+        config: The run's options.
+        tokenizer: Exported beside the model.
+    """
+
+    def __init__(self, model: nn.Module, config: TrainConfig, tokenizer: NucleotideTokenizer) -> None:
+        super().__init__(model, config)
+        self.tokenizer = tokenizer
 
     def training_scores(self, batch: Any) -> Scores:
         """Score {"input_ids": (B, L), "labels": (B, L)}."""
         loss = cross_entropy(self.model(batch["input_ids"]), batch["labels"])
         return Scores(loss.mean, {"loss": (loss.total.detach(), loss.count)}, tokens=batch["input_ids"].numel())
+
+    def export(self, folder: Path) -> None:
+        """Write the model and its tokenizer into an empty folder."""
+        super().export(folder)
+        text = json.dumps(self.tokenizer.to_dict(), indent=2) + "\n"
+        (folder / "tokenizer.json").write_text(text, encoding="utf-8")
 
     def finish(self, metrics: dict[str, float]) -> dict[str, float]:
         """Add the bits."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from seqsuite.ops._causal_conv1d import portable
 from seqsuite.ops._causal_conv1d.reference import causal_conv1d_reference
 from seqsuite.ops._dispatch import Operator, add_operator, choose
+from seqsuite.ops._operands import require_floating
 from seqsuite.ops._registration import once, register
 from seqsuite.ops._seq import Seq
 
@@ -56,11 +57,15 @@ def causal_conv1d(
         y (B, L, D), or (y, final state).
 
     Raises:
-        ValueError: If shapes do not fit or the activation is unknown.
+        TypeError: If an operand is not floating-point, or complex.
+        ValueError: If shapes do not fit, there is no step or no tap (no rows or channels are fine), or the
+            activation is unknown.
         seqsuite.errors.UserError: If the backend asked for cannot serve the call.
     """
     _check(x, weight, bias, activation, initial_state)
     path = choose(_OPERATOR, x.device.type, x.dtype, _sizes(x, weight), backend).backend
+    if x.numel() == 0:
+        path = "reference"  # tiles and grids of no size are none
     history = None if initial_state is None else initial_state.transpose(1, 2)[:, 1:]
     segment, order = None, None
     if seq is not None:
@@ -175,12 +180,13 @@ _backward = register(
 def _check(
     x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None, initial_state: Tensor | None
 ) -> None:
-    """Raise ValueError unless all shapes fit and the activation is known."""
+    """Raise TypeError unless all are floating-point, ValueError unless shapes fit and the activation is known."""
+    require_floating(x=x, weight=weight, bias=bias, initial_state=initial_state)
     if x.ndim != 3 or x.shape[1] == 0:
         raise ValueError(f"x must be (B, L, D) with L > 0, got {tuple(x.shape)}")
     width = x.shape[2]
-    if weight.ndim != 2 or weight.shape[0] != width:
-        raise ValueError(f"weight must be (D, K) with D = {width}, got {tuple(weight.shape)}")
+    if weight.ndim != 2 or weight.shape[0] != width or weight.shape[1] == 0:
+        raise ValueError(f"weight must be (D, K) with D = {width} and K > 0, got {tuple(weight.shape)}")
     if bias is not None and bias.shape != (width,):
         raise ValueError(f"bias must be ({width},), got {tuple(bias.shape)}")
     state = (x.shape[0], width, weight.shape[1])

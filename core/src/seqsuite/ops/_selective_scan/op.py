@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seqsuite.ops._dispatch import Operator, add_operator, choose
+from seqsuite.ops._operands import require_floating
 from seqsuite.ops._registration import once, register
 from seqsuite.ops._selective_scan import portable
 from seqsuite.ops._selective_scan._tiles import chunk_length, compute_dtype
@@ -74,12 +75,15 @@ def selective_scan(
         y (B, L, D), or (y, final state).
 
     Raises:
-        ValueError: If shapes do not fit.
+        TypeError: If an operand is not floating-point, or complex.
+        ValueError: If shapes do not fit, or there is no step; no rows, channels or states are fine.
         seqsuite.errors.UserError: If the backend asked for cannot serve the call.
     """
     B, C = (m.unsqueeze(2) if m.ndim == 3 else m for m in (B, C))
     _check(u, delta, A, B, C, D, z, delta_bias, initial_state)
     choice = choose(_OPERATOR, u.device.type, u.dtype, _sizes(u, delta, A), backend).backend
+    if u.numel() == 0 or A.shape[1] == 0:
+        choice = "reference"  # tiles and grids of no size are none
     reset = None
     if seq is not None:
         seq.check(*u.shape[:2])
@@ -188,14 +192,16 @@ _backward = register(
 
 
 def _check(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *optional: Tensor | None) -> None:
-    """Raise ValueError unless all shapes fit those of u and A."""
+    """Raise TypeError unless all are floating-point, ValueError unless all shapes fit those of u and A."""
+    D, z, delta_bias, initial_state = optional
+    named = {"D": D, "z": z, "delta_bias": delta_bias, "initial_state": initial_state}
+    require_floating(u=u, delta=delta, A=A, B=B, C=C, **named)
     if u.ndim != 3 or A.ndim != 2:
         raise ValueError(f"u must be (B, L, D) and A (D, N), got {tuple(u.shape)} and {tuple(A.shape)}")
     batch, length, width = u.shape
     if length == 0:
         raise ValueError("u has no steps (L is 0)")
     state = A.shape[1]
-    D, z, delta_bias, initial_state = optional
     expected = {
         "delta": (delta, u.shape),
         "A": (A, (width, state)),
@@ -212,7 +218,7 @@ def _check(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *optional:
         if m.ndim == 4:
             groups.add(m.shape[2])
         shape = (width, state) if m.ndim == 2 else (batch, length, *m.shape[2:3], state)
-        if m.shape != shape or (m.ndim == 4 and width % m.shape[2]):
+        if m.shape != shape or (m.ndim == 4 and (m.shape[2] == 0 or width % m.shape[2])):
             raise ValueError(
                 f"{name} must be (B, L, N), (B, L, G, N) with G dividing D, or (D, N) for B, L, D, N = "
                 f"{batch}, {length}, {width}, {state}; got {tuple(m.shape)}"

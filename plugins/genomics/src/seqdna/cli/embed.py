@@ -11,16 +11,19 @@ def embed(config: EmbedConfig) -> int:
 
     from seqdna.api import load
     from seqdna.data import read_fasta
+    from seqdna.resources import resolve_genome
     from seqsuite.cli.output import print_json, print_table
     from seqsuite.errors import UserError
 
-    out = Path(config.out)
+    out = Path(config.out).expanduser()
     if out.suffix != ".npz":
         raise UserError(f"--out {out} must end in .npz.")
+    if not out.parent.is_dir():
+        raise UserError(f"--out {out}: cannot write it, there is no folder {out.parent}.")
     if out.exists() and not config.overwrite:
         raise UserError(f"{out} exists; add --overwrite or choose another --out.")
     model = load(config.run)
-    records = dict(read_fasta(config.fasta))
+    records = dict(read_fasta(resolve_genome(config.fasta)))
     result = model.embed(records, pool=config.pool, batch_tokens=config.batch_tokens)
     result.save(out)
     if config.json:

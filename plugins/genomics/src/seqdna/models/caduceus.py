@@ -24,8 +24,8 @@ from seqsuite.backbones.norms import create_norm
 from seqsuite.backbones.residual import ResidualStack
 from seqsuite.errors import UserError
 from seqsuite.mixers.base import Mixer
-from seqsuite.mixers.create import create_mixer
-from seqsuite.models.base import Model, init_weights, padding_of
+from seqsuite.mixers.create import build_mixer
+from seqsuite.models.base import Model, init_weights, padding_of, settle_mixer
 from seqsuite.ops import Seq
 
 
@@ -36,6 +36,7 @@ class Caduceus(Model):
     complement: Tensor
 
     def __init__(self, config: CaduceusConfig) -> None:
+        config = settle_mixer(config)
         super().__init__(config)
         self.embedding = nn.Embedding(config.padded_vocab_size, config.d_model)
         blocks = [
@@ -60,7 +61,7 @@ class Caduceus(Model):
 
     def _mixer(self) -> Mixer:
         config = self.config
-        mixer = create_mixer(config.mixer, config.d_model, **config.mixer_options)
+        mixer = build_mixer(config.mixer, config.d_model, config.mixer_options)
         if not config.bidirectional:
             return mixer
         return Bidirectional(

@@ -1,0 +1,18 @@
+"""What every operator asks of its operands before it looks at their shapes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def require_floating(**operands: Tensor | None) -> None:
+    """Raise TypeError, naming the operand, unless each one that is there holds real floating-point numbers.
+
+    An integer operand would be truncated in the result, and a complex one would lose its imaginary part.
+    """
+    for name, tensor in operands.items():
+        if tensor is not None and tensor.dtype not in _DTYPES:
+            raise TypeError(f"{name} must be float16, bfloat16, float32 or float64, not {tensor.dtype}")
