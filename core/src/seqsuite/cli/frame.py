@@ -8,6 +8,7 @@ What the user can mend ends as one line on stderr and exit code 2; an interrupte
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import os
@@ -49,16 +50,21 @@ def run(plugin: Plugin, argv: Sequence[str] | None = None) -> int:
     try:
         return _dispatch(plugin, arguments)
     except UserError as error:
-        print(f"{plugin.name}: {' '.join(str(error).split())}", file=sys.stderr)
+        _tell(plugin, " ".join(str(error).split()))
         return EXIT_USER
     except KeyboardInterrupt as stop:  # training.Interrupted is one, and tells what was saved
-        print(f"{plugin.name}: {str(stop) or 'interrupted'}", file=sys.stderr)
+        _tell(plugin, str(stop) or "interrupted")
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader of a pipe (`| head`) has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except SystemExit as stop:  # --help, --version, --print_config
         return stop.code if isinstance(stop.code, int) else 0
+
+
+def _tell(plugin: Plugin, line: str) -> None:
+    with contextlib.suppress(OSError):  # a terminal that was closed
+        print(f"{plugin.name}: {line}", file=sys.stderr)
 
 
 def _dispatch(plugin: Plugin, arguments: list[str]) -> int:

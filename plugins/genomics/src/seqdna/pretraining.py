@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import math
 import sys
 import time
@@ -45,14 +44,12 @@ from seqsuite.models import Model, model_config
 from seqsuite.objectives import cross_entropy
 from seqsuite.reports import Report, TableView, line_figure, training_report
 from seqsuite.training import Interrupted, fit, seed_everything
-from seqsuite.training.run_folder import process_rank, write_text
+from seqsuite.training.run_folder import process_rank, write_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from seqsuite.training import FitResult
-
-_SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
@@ -133,8 +130,6 @@ class PretrainResult(TableView):
         """Return what summary.json holds."""
         arrays = ("sites", "site_bits")
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.name not in arrays}
-        if math.isnan(self.bits_standard_error):  # a single position has none
-            values["bits_standard_error"] = None
         return {**values, "folder": self.folder.name}
 
 
@@ -294,7 +289,7 @@ def _bits_at_mask_rate(config: PretrainConfig, inputs: _Inputs, model: Model) ->
 
 def _write(config: PretrainConfig, result: PretrainResult, inputs: _Inputs) -> None:
     folder = result.folder
-    write_text(folder / _SUMMARY, json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n")
+    write_json(folder / "summary.json", result.to_dict())
     report = Report(f"{result.model} on {Path(config.fasta).name}", subtitle=folder.name)
     report.heading("Held-out bits per base").table(result.table())
     report.text(caption(result)).figure(result.figure(), caption="Count models by context, and this run")

@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 def pretrain(config: PretrainConfig) -> int:
     """Pretrain a masked language model on a genome and measure it beside count models."""
     from seqdna.pretraining import pretrain as run
-    from seqsuite.cli.output import print_json
 
     result = run(config)
     if result is None:
         return 0
     if config.json:
-        print_json(result.to_dict())
+        print((result.folder / "summary.json").read_text(encoding="utf-8"), end="")
     else:
         show(result)
     return 0
