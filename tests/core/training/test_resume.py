@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import re
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -107,6 +109,29 @@ def test_second_ctrl_c_leaves_at_once(toy: Any, unbroken: Any, tmp_path: Path) -
     with pytest.raises(Interrupted, match="at once"):
         toy(tmp_path, callbacks=[Twice(6)])
     assert not (tmp_path / "checkpoints" / "step-00000006.ckpt").exists()
+    assert toy(tmp_path, resume=True).weights == unbroken().weights
+
+
+def test_ctrl_c_in_the_middle_of_a_line_saves_too(toy: Any, unbroken: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    class Busy(io.StringIO):
+        """Like a buffered file: writing while it writes is an error. Ctrl-C comes while a line is written."""
+
+        writing = interrupted = False
+
+        def write(self, text: str) -> int:
+            if self.writing:
+                raise RuntimeError("reentrant call")
+            self.writing = True
+            if text.startswith("step 6/") and not self.interrupted:
+                self.interrupted = True
+                os.kill(os.getpid(), signal.SIGINT)
+            self.writing = False
+            return super().write(text)
+
+    monkeypatch.setattr(sys, "stderr", Busy())
+    with pytest.raises(Interrupted, match="state saved"):
+        toy(tmp_path)
+    monkeypatch.undo()
     assert toy(tmp_path, resume=True).weights == unbroken().weights
 
 

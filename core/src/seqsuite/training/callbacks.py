@@ -256,7 +256,9 @@ class Keeper(Checkpoint):
             raise AbortRun
         self._asked = True
         if self.meter.progress is not None and number == signal.SIGINT:
-            self.meter.progress.say("stopping after this step; Ctrl-C again to stop at once, without saving")
+            # Past Python's buffers: the signal may have come in the middle of a print, which is not reentrant.
+            with contextlib.suppress(OSError):
+                os.write(2, b"\nstopping after this step; Ctrl-C again to stop at once, without saving\n")
 
     def release(self) -> None:
         """Give the signals back; safe to call twice."""
