@@ -18,6 +18,7 @@ $(STAMP): constraints.txt requirements.txt pyproject.toml core/pyproject.toml $(
 
 demo: venv
 	$(BIN)/seqdna pretrain --config examples/genomics/demo.yaml --overwrite
+	@printf '\n(seqdna and python are in $(BIN): source $(BIN)/activate first)\n'
 
 test: venv
 	$(BIN)/python -m ruff check .
