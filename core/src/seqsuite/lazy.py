@@ -1,9 +1,11 @@
 """Names of a package that load their module on first use, so that importing the package stays light.
 
-if TYPE_CHECKING:
-from seqsuite.mixers.mamba import Mamba
-__all__ = ["Mamba"]
-__getattr__, __dir__ = lazy_names(__name__, {"mamba": ["Mamba"]})
+    if TYPE_CHECKING:
+        from seqsuite.mixers.mamba import Mamba
+    __all__ = ["Mamba"]
+    __getattr__, __dir__ = lazy_names(__name__, {"mamba": ["Mamba"]})
+
+Type checkers see the imports, the interpreter does not.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Data: the order of samples as a pure function, loaders that start anywhere, random numbers per item.
 
-from seqsuite.data import ShuffledOrder, item_rng
-epoch, index = ShuffledOrder(n=1000, seed=0).locate(position=123_456)
+    from seqsuite.data import ShuffledOrder, item_rng
+    epoch, index = ShuffledOrder(n=1000, seed=0).locate(position=123_456)
+
+The names load torch on first use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every operator asks of its operands before it looks at their shapes."""
+"""What every operator asks of its operands' dtypes, whatever their shapes."""
 
 from __future__ import annotations
 
@@ -16,3 +16,8 @@ def require_floating(**operands: Tensor | None) -> None:
     for name, tensor in operands.items():
         if tensor is not None and tensor.dtype not in _DTYPES:
             raise TypeError(f"{name} must be float16, bfloat16, float32 or float64, not {tensor.dtype}")
+
+
+def compute_dtype(x: Tensor) -> torch.dtype:
+    """Return the precision of the computation: float64 for a float64 input, else float32."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32

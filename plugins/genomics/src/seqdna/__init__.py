@@ -1,8 +1,10 @@
 """Genome language models on SeqSuite.
 
-import seqdna
-run = seqdna.load("runs/demo")
-run.embed(["ACGTACGT"])
+    import seqdna
+    run = seqdna.load("runs/demo")
+    run.embed(["ACGTACGT"])
+
+`load` imports torch on first use; importing the package does not.
 """
 
 from __future__ import annotations

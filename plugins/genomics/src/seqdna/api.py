@@ -1,10 +1,12 @@
 """What a notebook imports: a trained genome model, from a run or a model folder.
 
-import seqdna
-model = seqdna.load("runs/demo")
-vectors = model.embed({"a": "ACGTACGT", "b": "TTGACA"})
-vectors                      # a table and a picture
-model.bits("ACGTACGTTAGC")   # how surprising each base is, given all the others
+    import seqdna
+    model = seqdna.load("runs/demo")
+    vectors = model.embed({"a": "ACGTACGT", "b": "TTGACA"})
+    vectors                      # a table and a picture
+    model.bits("ACGTACGTTAGC")   # how surprising each base is, given all the others
+
+Results show a table and a picture in a notebook.
 """
 
 from __future__ import annotations

@@ -1,9 +1,11 @@
 """From a FASTA file to a pretrained model, measured: what `seqdna pretrain` does, as a function.
 
-from seqdna.pretraining import pretrain
-from seqdna.configs import PretrainConfig
-result = pretrain(PretrainConfig(fasta="genome.fa", out="runs/mine"))
-result.bits_per_base, result.pooled
+    from seqdna.pretraining import pretrain
+    from seqdna.configs import PretrainConfig
+    result = pretrain(PretrainConfig(fasta="genome.fa", out="runs/mine"))
+    result.bits_per_base, result.pooled
+
+The run folder is the same as the command's.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from torch import Tensor
 from seqsuite.ops._causal_conv1d import portable
 from seqsuite.ops._causal_conv1d.reference import causal_conv1d_reference
 from seqsuite.ops._dispatch import Operator, add_operator, choose
-from seqsuite.ops._operands import require_floating
+from seqsuite.ops._operands import compute_dtype, require_floating
 from seqsuite.ops._registration import once, register
 from seqsuite.ops._seq import Seq
 
@@ -112,7 +112,7 @@ def _final_state(
 ) -> Tensor:
     """Return the last K inputs of the run (B, D, K): those of the last document, before it the state or zeros."""
     batch, length, width = x.shape
-    taps, dtype = weight.shape[1], portable.compute_dtype(x)
+    taps, dtype = weight.shape[1], compute_dtype(x)
     first = x.new_zeros(batch, width, taps) if initial_state is None else initial_state
     seen = torch.cat((first.transpose(1, 2).to(dtype), (x.flip(1) if reverse else x).to(dtype)), 1)  # (B, K + L, D)
     valid = None if seq is None else seq.valid

@@ -12,14 +12,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from seqsuite.ops._operands import compute_dtype
+
 _aten = torch.ops.aten
 TILE = 131072
 """Elements of a group of rows, about."""
-
-
-def compute_dtype(x: Tensor) -> torch.dtype:
-    """Return the precision of the computation: float64 for a float64 input, else float32."""
-    return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
 def forward(

@@ -16,11 +16,6 @@ TILE = 524288
 """Elements of a tile a thread, about: few calls, and three such buffers still stay in the cache."""
 
 
-def compute_dtype(u: Tensor) -> torch.dtype:
-    """Return the precision of the computation: float64 for a float64 input, else float32."""
-    return torch.float64 if u.dtype == torch.float64 else torch.float32
-
-
 def chunk_length(batch: int, length: int, width: int, state: int) -> int:
     """Return how many steps a tile holds."""
     step = min(batch * width * state, max(STEP, width * state))

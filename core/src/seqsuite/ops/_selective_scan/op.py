@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from seqsuite.ops._dispatch import Operator, add_operator, choose
-from seqsuite.ops._operands import require_floating
+from seqsuite.ops._operands import compute_dtype, require_floating
 from seqsuite.ops._registration import once, register
 from seqsuite.ops._selective_scan import portable
-from seqsuite.ops._selective_scan._tiles import chunk_length, compute_dtype
+from seqsuite.ops._selective_scan._tiles import chunk_length
 from seqsuite.ops._selective_scan.reference import selective_scan_reference
 from seqsuite.ops._seq import Seq
 

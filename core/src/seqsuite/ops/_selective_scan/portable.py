@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqsuite.ops._operands import compute_dtype
 from seqsuite.ops._recurrence import Recurrence
 from seqsuite.ops._selective_scan._tiles import (
     Layout,
     add_sum,
-    compute_dtype,
     row_slices,
     sum_channels,
     sum_states,
