@@ -12,7 +12,7 @@ plugin = Plugin(
     version=__version__,
     summary="the core: operators, mixers and language models that belong to no one domain",
     models={name: f"seqsuite.models.configs:{name}" for name in _LANGUAGE_MODELS},
-    mixers={"mamba": "seqsuite.mixers.mamba:Mamba"},
+    mixers={"hyena": "seqsuite.mixers.hyena:Hyena", "mamba": "seqsuite.mixers.mamba:Mamba"},
     commands={
         "plugins": "seqsuite.cli.suite:plugins",
         "models": "seqsuite.cli.suite:models",

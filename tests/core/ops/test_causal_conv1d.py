@@ -118,9 +118,10 @@ def test_portable_float32_against_reference_float64(length: int, relative_l2: An
         assert relative_l2(mine, true) <= (1e-6 if index == 0 else 5e-6)
 
 
+@pytest.mark.parametrize("width", [16, 1, 5, 31, 118])
 @pytest.mark.parametrize("length", [1, 2, 9, 70])
-def test_reverse_is_flip_conv_flip_bit_for_bit(length: int) -> None:
-    x, weight, bias, state = (m.float() for m in draw(length=length, width=16))
+def test_reverse_is_flip_conv_flip_bit_for_bit(length: int, width: int) -> None:
+    x, weight, bias, state = (m.float() for m in draw(length=length, width=width))
     options = {"activation": "silu", "initial_state": state, "return_final_state": True}
     y, last = causal_conv1d(x, weight, bias, reverse=True, **options)
     mirrored = causal_conv1d(x.flip(1), weight, bias, **options)

@@ -160,7 +160,18 @@ def test_paths_agree_for_any_flags(
         torch.testing.assert_close(mine, true, rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.parametrize("shape", [(3, 65, 24, 16), (1, 300, 32, 8), (5, 40, 160, 16)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (3, 65, 24, 16),
+        (1, 300, 32, 8),
+        (5, 40, 160, 16),
+        (2, 77, 31, 16),
+        (1, 101, 236, 16),
+        (3, 9, 5, 4),
+        (1, 13, 1, 3),
+    ],
+)
 def test_reverse_is_flip_scan_flip_bit_for_bit(shape: tuple[int, int, int, int]) -> None:
     operands, optional = draw(*shape)
     operands, optional = [x.float() for x in operands], {name: x.float() for name, x in optional.items()}

@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from seqsuite.backbones import RMSNorm
+from seqsuite.errors import UserError
 from seqsuite.training import Scores, TrainConfig, seed_everything
 from seqsuite.training.generators import capture, restore
 from seqsuite.training.metrics import Clock, Totals, means
@@ -48,6 +50,30 @@ def test_every_parameter_is_in_one_group_with_its_decay() -> None:
         "decay_lr_x0.1": ({"slow"}, 0.1, 0.5),
         "no_decay": ({"embedding.weight", "linear.bias", "norm.weight", "norm.bias", "A_log"}, 1.0, 0.0),
     }
+
+
+def test_the_published_rule_decays_all_but_biases_layer_norms_embeddings_and_marks() -> None:
+    class More(Parts):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rms = RMSNorm(4)
+            self.freq = nn.Parameter(torch.ones(3))
+
+    model = More()
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = {
+        group["name"]: {names[id(parameter)] for parameter in group["params"]}
+        for group in parameter_groups(model, lr=1.0, weight_decay=0.5, rule="published")
+    }
+    assert groups == {
+        "decay": {"linear.weight", "rms.weight", "freq"},
+        "decay_lr_x0.1": {"slow"},
+        "no_decay": {"embedding.weight", "linear.bias", "norm.weight", "norm.bias", "A_log"},
+    }
+    optimizer = make_optimizer(model, TrainConfig(decay="published"))
+    assert [group["name"] for group in optimizer.param_groups] == list(groups)
+    with pytest.raises(UserError, match=r"--decay.*'publishd'.*Did you mean 'published'"):
+        TrainConfig(decay="publishd")  # type: ignore[arg-type]
 
 
 def test_exempt_parameters_do_not_shrink() -> None:

@@ -251,3 +251,25 @@ def test_bad_input():
         count_baselines(genome, Splits((n,), (a,), (rest,)))
     with pytest.raises(UserError, match="not 14 and 6"):
         count_baselines(genome, Splits((n,), (a,), (rest,)), max_order=14)
+
+
+def test_another_genome_is_scored_with_the_tables_of_this_one():
+    """A genome that is nothing but the test split, as records of their own, gets the test split's bits."""
+    draws = random.Random(4)
+    text = "".join(draws.choices(LETTERS, k=3000)).replace("ACG", "ACA")
+    genome = Genome.from_sequences({"a": text[:2000], "b": text[2000:]})
+    splits = Splits(
+        (Interval("a", 0, 1200),), (Interval("a", 1200, 1600),), (Interval("a", 1600, 2000), Interval("b", 0, 1000))
+    )
+    other = Genome.from_sequences({"x": text[1600:2000], "y": text[2000:] + "NN"})
+    whole = [Interval("x", 0, 400), Interval("y", 0, 1000)]
+    elsewhere = eval_sites(whole, other, 1400, 1)
+    result = count_baselines(genome, splits, elsewhere=elsewhere, max_order=4, max_flank=2)
+    assert set(result.elsewhere) == set(result.site_bits)
+    order = np.argsort(elsewhere.coordinate)
+    for name, bits in result.elsewhere.items():
+        np.testing.assert_allclose(bits[order], result.site_bits[name], atol=1e-6)
+    alone = count_baselines(genome, splits, max_order=4, max_flank=2)
+    assert alone.elsewhere == {}
+    assert alone.markov == result.markov
+    assert alone.pooled == result.pooled

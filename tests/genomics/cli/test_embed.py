@@ -138,25 +138,91 @@ def test_command_writes_what_the_library_gives(folder, tmp_path, capsys) -> None
         assert saved["vectors"].shape == (int(saved["lengths"].sum()), 32)
 
 
+@pytest.mark.parametrize("ending", ["npz", "parquet", "zarr"])
+def test_tiles_of_a_genome_to_every_format(folder, tmp_path, capsys, ending) -> None:
+    fasta, out = tmp_path / "s.fa", tmp_path / f"e.{ending}"
+    text = SEQUENCES["a"] * 9
+    fasta.write_text(f">long\n{text}\n>short\nACGT\n")
+    words = [str(folder), str(fasta), "--out", str(out), "--window", "40", "--step", "30", "--layer", "1"]
+    assert main(["embed", *words, "--pool", "max"]) == 0
+    assert "2 sequences, 5 vectors of width 16" in capsys.readouterr().out
+    model = seqdna.load(folder)
+    expected = model.embed({"long": text, "short": "ACGT"}, window=40, step=30, layer=1, pool="max")
+    if ending == "npz":
+        with np.load(out) as saved:
+            vectors, starts = saved["vectors"], saved["starts"].tolist()
+    elif ending == "zarr":
+        import zarr
+
+        group = zarr.open_group(str(out), mode="r")
+        vectors, starts = group["vectors"][:], group["starts"][:].tolist()
+    else:
+        import pyarrow.parquet as parquet
+
+        table = parquet.read_table(out)
+        vectors, starts = np.array(table["vector"].to_pylist()), table["start"].to_pylist()
+    np.testing.assert_array_equal(vectors, expected.vectors)
+    assert starts == list(expected.starts) == [0, 30, 60, 68, 0]
+
+
+def test_command_reads_intervals_and_tables(folder, tmp_path, capsys) -> None:
+    fasta, bed, table = tmp_path / "s.fa", tmp_path / "s.bed", tmp_path / "s.csv"
+    fasta.write_text(f">1\n{SEQUENCES['a']}\n")
+    bed.write_text("chr1\t2\t8\tx\t0\t-\n")
+    piece = reverse_complement(SEQUENCES["a"][2:8])
+    table.write_text(f"name,read\nx,{piece}\n")
+    for words in (
+        [str(fasta), "--bed", str(bed)],
+        [str(table), "--column", "read", "--name_column", "name"],
+    ):
+        out = tmp_path / "e.npz"
+        assert main(["embed", str(folder), *words, "--out", str(out), "--pool", "first", "--overwrite"]) == 0
+        with np.load(out) as saved:
+            assert saved["names"].tolist() == ["x"]
+            np.testing.assert_array_equal(saved["vectors"], seqdna.load(folder).embed(piece, pool="first").vectors)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["nowhere", "s.fa"], "nowhere: there is no such folder"),
         ([".", "s.fa"], "holds no model"),
         (["MODEL", "nothing.fa"], "no such file"),
-        (["MODEL", "s.fa", "--out", "x.csv"], "must end in .npz"),
+        (["MODEL", "s.fa", "--out", "x.npy"], "'.npy' is no known format. Did you mean '.npz'"),
         (["MODEL", "s.fa", "--out", "no/such/folder/x.npz"], "cannot write"),
-        (["MODEL", "s.fa", "--pool", "max"], "pool"),
-        (["MODEL"], "missing: FASTA"),
+        (["MODEL", "s.fa", "--pool", "median"], "--pool"),
+        (["MODEL", "s.fa", "--layer", "2"], "--layer 2: this model has the blocks 0 to 1"),
+        (["MODEL", "s.fa", "--strands", "three"], "--strands"),
+        (["MODEL", "s.fa", "--max_length", "3"], "'s' has 4 bases, more than 3 at once: add --window"),
+        (["MODEL", "s.fa", "--step", "3"], "--step needs a --window"),
+        (["MODEL", "s.fa", "--bed", "far.bed"], "far.bed, line 1"),
+        (["MODEL", "s.fa", "--bed", "other.bed"], "unknown record 'r'"),
+        (["MODEL", "s.csv", "--bed", "far.bed"], "--bed takes intervals of a genome"),
+        (["MODEL", "s.csv", "--column", "sequence"], "no column 'sequence'. Did you mean 'sequences'"),
+        (["MODEL", "s.fa", "--name_column", "name"], "--name_column is for tables"),
+        (["MODEL", "empty.fa"], "empty.fa: the file is empty"),
+        (["OTHER", "s.fa"], "holds a MixerLM, which is no genome model"),
+        (["MODEL", "s.fa", "--out", "there.npz"], "there.npz exists; add --overwrite"),
+        (["MODEL", "s.fa", "--device", "abacus"], "device 'abacus'"),
+        (["MODEL"], "missing: SEQUENCES"),
         (["MODEL", "s.fa", "--batch_tokens", "0"], "--batch_tokens is 0"),
     ],
 )
 def test_bad_input_is_one_line(folder, tmp_path, monkeypatch, capsys, words, message) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "s.fa").write_text(">s\nACGT\n")
+    (tmp_path / "s.csv").write_text("sequences\nACGT\n")
+    (tmp_path / "far.bed").write_text("s\t2\t5\n")
+    (tmp_path / "other.bed").write_text("r\t2\t3\n")
+    (tmp_path / "empty.fa").touch()
+    (tmp_path / "there.npz").touch()
+    if "OTHER" in words:
+        seqsuite.create_model("mamba_lm_debug").save_pretrained(tmp_path / "OTHER")
+    before = sorted(tmp_path.iterdir())
     assert main(["embed", *(str(folder) if word == "MODEL" else word for word in words)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert message in line
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])

@@ -101,6 +101,10 @@ def test_without_baselines_the_summary_says_so(flags, tmp_path) -> None:
         (b"@read\nACGT\n+\nIIII\n", "not a FASTA file"),
         (b">a\nMKLVFFAE\n", "is no nucleotide code"),
         (b">a\n>b\nACGT\n", "line 1"),
+        (b">a\nACGT\n>a\nACGT\n", "line 3: the record name 'a' was used at line 1"),
+        (b">a\nACGTACGTAC\n", "choose a smaller --length"),
+        (gzip.compress(b">a\n" + b"ACGT" * 5000, mtime=0)[:-30], "truncated"),
+        (bytes(range(256)) * 20, "bad.fa"),
     ],
 )
 def test_a_bad_genome_is_one_line(flags, tmp_path, capsys, content, message) -> None:
@@ -119,7 +123,7 @@ def test_a_bad_genome_is_one_line(flags, tmp_path, capsys, content, message) -> 
     [
         (["--length", "4000"], "choose a smaller --length"),
         (["--model", "caduceus_pss_debug"], "Did you mean 'caduceus_ps_debug'"),
-        (["--model", "mamba_lm_debug"], "has the head 'causal_lm'"),
+        (["--model", "mamba_lm_debug"], "--model mamba_lm_debug is no genome model"),
         (["--model_options.head", "sequence_classification"], "has the head 'sequence_classification'"),
         (["--valid_fraction", "0.001"], "the validation block (--valid_fraction)"),
         (["--model_options.d_modle", "3"], "Did you mean 'd_model'"),
@@ -131,6 +135,22 @@ def test_a_bad_genome_is_one_line(flags, tmp_path, capsys, content, message) -> 
         (["--batch_size", "3", "--accumulate", "2"], "batch_size 3"),
         (["--devices", "banana"], "banana"),
         (["--resume"], "holds no run to resume"),
+        (["--stages", "8:0.5,banana"], "'banana' is no length:share"),
+        (["--stages", "8:0.5,32:0.4"], "the shares 0.5 + 0.4 must sum to 1"),
+        (["--stages", "8:0.5,0:0.5"], "'0:0.5' is no length:share"),
+        (["--stages", "8:0.5,64:0.5"], "64 is longer than --length 32"),
+        (["--stages", "12:0.5,32:0.5"], "12 does not divide --length 32"),
+        (["--stages", "8:0.01,32:0.99"], "8:0.01 of 3 steps is not one step"),
+        (["--tokens_per_step", "100"], "--tokens_per_step is 100; it must be a multiple of --length 32"),
+        (["--eos", "true"], "--eos is for causal models"),
+        (["--model", "leave_one_out_debug", "--masking", "published"], "--masking is for masked models"),
+        (["--decay", "everything"], "decay"),
+        (["--valid_chromosomes", "smal", "--test_chromosomes", "small"], "Did you mean 'small'"),
+        (["--valid_chromosomes", "small", "--test_chromosomes", "small"], "leave no record to train on"),
+        (["--intervals", "nowhere.bed"], "nowhere.bed: no such file"),
+        (["--windows", "caduceus"], "is a recipe for --intervals"),
+        (["--model", "hyenadna_debug", "--length", "2000"], "takes at most 1026 bases"),
+        (["--also", "nowhere.fa"], "the other genome (--also)"),
     ],
 )
 def test_a_bad_option_is_one_line(flags, capsys, words, message) -> None:

@@ -23,7 +23,7 @@ def test_complement_is_padded_with_identity():
         ({"complement_map": (0, 1, 2, 4, 5, 3)}, "must exchange tokens in pairs"),
         ({"complement_map": ()}, "must exchange tokens in pairs"),
         ({"complement_map": (1, 1)}, "must exchange tokens in pairs"),
-        ({"conjoin_eval": True}, "conjoin_.* is for rcps=False"),
+        ({"conjoin_eval": True}, "conjoin_.* is for models that read one strand"),
         ({"padding": "maskd"}, "padding must be one of 'masked', 'as_published', not 'maskd'"),
         ({"n_layer": 2.5}, "n_layer must be int, not 2.5"),
     ],

@@ -10,7 +10,7 @@ from Bio.Seq import Seq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqdna.tokenizers import CADUCEUS_TOKENS, NucleotideTokenizer
+from seqdna.tokenizers import CADUCEUS_TOKENS, NucleotideTokenizer, tokenizer_from_dict
 from seqsuite.errors import UserError
 
 TOKENIZER = NucleotideTokenizer()
@@ -36,6 +36,30 @@ def test_published_complement():
     assert TOKENIZER.complement_map(16) == table
     assert list(TOKENIZER.complement_map(16)) == list(range(16))
     assert TOKENIZER.complement.tolist() == [table[i] for i in range(12)]
+
+
+# Ids, special tokens and policies of the public tokenizers as their code has them; "acgR" shows case and ambiguity.
+PUBLISHED = {
+    "caduceus": ("acgR", [7, 8, 9, 6, 1], {7: 10, 8: 9, 9: 8, 10: 7}),
+    "hyenadna": ("acGT", [6, 6, 9, 10, 1], {7: 10, 8: 9, 9: 8, 10: 7}),
+    "hyenadna-standalone": ("ACgT", [0, 7, 8, 6, 10, 1], {7: 10, 8: 9, 9: 8, 10: 7}),
+    "plantcaduceus": ("acGTN", [3, 4, 5, 6, 2], {3: 6, 4: 5, 5: 4, 6: 3}),
+}
+
+
+@pytest.mark.parametrize("system", PUBLISHED)
+def test_published_systems(system):
+    text, ids, swaps = PUBLISHED[system]
+    tokenizer = NucleotideTokenizer.published(system)
+    assert tokenizer.encode(text, add_special_tokens=True).tolist() == ids
+    size = 8 if system == "plantcaduceus" else 16
+    assert tokenizer.complement_map(size) == {i: i for i in range(size)} | swaps
+    assert tokenizer_from_dict(json.loads(json.dumps(tokenizer.to_dict()))) == tokenizer
+
+
+def test_unknown_published_system():
+    with pytest.raises(UserError, match=r"published tokenizer 'caduseus'.*'caduceus'"):
+        NucleotideTokenizer.published("caduseus")
 
 
 @given(dna)
@@ -129,7 +153,7 @@ def test_settings_survive_json():
 
 
 def test_fingerprint_follows_the_ids_only():
-    assert NucleotideTokenizer(padding_side="right").fingerprint() == TOKENIZER.fingerprint()
+    assert NucleotideTokenizer(padding_side="right", prefix=("[CLS]",)).fingerprint() == TOKENIZER.fingerprint()
     others = [NucleotideTokenizer(lower="n"), NucleotideTokenizer(iupac="n"), NucleotideTokenizer(uracil="unk")]
     assert len({t.fingerprint() for t in [TOKENIZER, *others]}) == 4
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import seqsuite
 from seqdna.configs import PretrainConfig
 from seqdna.data import Genome, Interval, TrainWindows, eval_sites
 from seqdna.evaluation import score_sites, standard_error
-from seqdna.tasks import MaskedLanguageModelling, MaskedWindows
+from seqdna.tasks import LanguageModelling, MaskedWindows
 from seqdna.tokenizers import NucleotideTokenizer
 
 TOKENIZER = NucleotideTokenizer()
@@ -31,6 +32,7 @@ class Oracle(nn.Module):
     def __init__(self, certainty: float) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
+        self.config = SimpleNamespace(head="masked_lm")
         self.certainty, self.seen = certainty, []
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
@@ -104,7 +106,7 @@ def test_only_bases_are_asked_for_and_they_are_the_genomes(genome) -> None:
 
 def test_the_task_reports_bits_and_survives_a_window_without_bases() -> None:
     config = PretrainConfig(steps=1)
-    task = MaskedLanguageModelling(seqsuite.create_model("caduceus_ps_debug", vocab_size=12), config, TOKENIZER)
+    task = LanguageModelling(seqsuite.create_model("caduceus_ps_debug", vocab_size=12), config, TOKENIZER)
     ids = torch.full((2, 8), TOKENIZER.n_id)
     scores = task.training_scores({"input_ids": ids, "labels": torch.full((2, 8), -100)})
     assert scores.loss == 0

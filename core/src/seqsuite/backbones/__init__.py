@@ -1,4 +1,4 @@
-"""What is built from mixers: the two-way wrapper, norms and the residual stack."""
+"""What is built from mixers: the two-way wrapper, norms, blocks and the residual stack."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from seqsuite.lazy import lazy_names
 
 if TYPE_CHECKING:
     from seqsuite.backbones.bidirectional import Bidirectional
+    from seqsuite.backbones.mlp_block import MLP, MLPBlock
     from seqsuite.backbones.norms import RMSNorm, create_norm
     from seqsuite.backbones.residual import Block, ResidualStack
 
-__all__ = ["Bidirectional", "Block", "RMSNorm", "ResidualStack", "create_norm"]
+__all__ = ["MLP", "Bidirectional", "Block", "MLPBlock", "RMSNorm", "ResidualStack", "create_norm"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
-    {"bidirectional": ["Bidirectional"], "residual": ["Block", "ResidualStack"], "norms": ["RMSNorm", "create_norm"]},
+    {
+        "bidirectional": ["Bidirectional"],
+        "mlp_block": ["MLP", "MLPBlock"],
+        "norms": ["RMSNorm", "create_norm"],
+        "residual": ["Block", "ResidualStack"],
+    },
 )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from seqsuite.errors import UserError
-from seqsuite.mixers.base import Mixer, ProjectedMixer, run_reversed
+from seqsuite.mixers.base import Mixer, ProjectedMixer, Read, Scratch, State, chunks, run_reversed
 from seqsuite.ops import Seq
 
 Combine = Literal["add", "multiply", "concat"]
@@ -84,6 +84,24 @@ class Bidirectional(Mixer):
             return outer.contract_sum(left_to_right, right_to_left)
         return self._combined(outer.contract(left_to_right), outer.contract(right_to_left))
 
+    def sweep(self, read: Read, out: Tensor, *, chunk: int, scratch: Scratch) -> None:
+        """Mix a sequence on disk: the right-to-left member into scratch, then the other; see `Mixer.sweep`."""
+        length = out.shape[1]
+        member = self.reverse_mixer or self.forward_mixer
+        if self.tie == "projections":
+            assert isinstance(self.forward_mixer, ProjectedMixer)
+            assert isinstance(member, ProjectedMixer)
+            member = _Borrowing(member, self.forward_mixer)
+        backwards = scratch(*out.shape)
+        member.sweep(
+            lambda start, end: read(length - end, length - start).flip(1), backwards, chunk=chunk, scratch=scratch
+        )
+        self.forward_mixer.sweep(read, out, chunk=chunk, scratch=scratch)
+        for start, end in chunks(length, chunk):
+            other = backwards[:, length - end : length - start].flip(1)
+            device = next(self.parameters()).device
+            out[:, start:end] = self._combined(out[:, start:end].to(device), other.to(device)).to(out.device)
+
     def _combined(self, left_to_right: Tensor, right_to_left: Tensor) -> Tensor:
         if self.combine == "add":
             return left_to_right + right_to_left
@@ -91,3 +109,16 @@ class Bidirectional(Mixer):
             return left_to_right * right_to_left
         assert self.merge is not None
         return self.merge(torch.cat((left_to_right, right_to_left), dim=-1))
+
+
+class _Borrowing(Mixer):
+    """A projected mixer without projections of its own, behind its partner's: for `sweep` alone."""
+
+    def __init__(self, mixer: ProjectedMixer, owner: ProjectedMixer) -> None:
+        super().__init__(owner.d_model)
+        self.mixer, self.owner = mixer, owner
+
+    def prefill(self, x: Tensor, state: State | None = None, *, seq: Seq | None = None) -> tuple[Tensor, State]:
+        """Mix a chunk from a state to a state; see `Mixer.prefill`."""
+        y, after = self.mixer.mix_from(self.owner.expand(x), state, seq=seq)
+        return self.owner.contract(y), after

@@ -8,11 +8,13 @@ stream stay in float32 under lower precision.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from seqsuite.mixers.base import Mixer, State
+from seqsuite.mixers.base import Mixer, Scratch, State, chunks
 from seqsuite.ops import Seq
 
 
@@ -41,6 +43,31 @@ class Block(nn.Module):
         residual = self.add(hidden, residual)
         return self.mixer(self.norm(residual), seq=seq), residual
 
+    @property
+    def recurrent(self) -> bool:
+        """Whether the block can run chunk after chunk with a state."""
+        return self.mixer.recurrent
+
+    def sweep(self, hidden: Tensor, residual: Tensor | None, *, chunk: int, scratch: Scratch) -> tuple[Tensor, Tensor]:
+        """Run one block over (B, L, D) on disk, `chunk` steps at once; both tensors are overwritten."""
+        hidden, residual = self.add_on_disk(hidden, residual, chunk=chunk, scratch=scratch)
+        device = next(self.parameters()).device
+        stream = residual
+        self.mixer.sweep(
+            lambda start, end: self.norm(stream[:, start:end].to(device)), hidden, chunk=chunk, scratch=scratch
+        )
+        return hidden, residual
+
+    def add_on_disk(
+        self, hidden: Tensor, residual: Tensor | None, *, chunk: int, scratch: Scratch
+    ) -> tuple[Tensor, Tensor]:
+        """Return room for the branch, and the stream with the branch added: `add` for tensors on disk."""
+        if residual is None:
+            return scratch(*hidden.shape), hidden
+        for start, end in chunks(hidden.shape[1], chunk):
+            residual[:, start:end] += hidden[:, start:end]
+        return hidden, residual
+
 
 class ResidualStack(nn.Module):
     """Blocks and a final norm, (B, L, D) to (B, L, D); three views where the mixers have them.
@@ -48,10 +75,15 @@ class ResidualStack(nn.Module):
     Args:
         blocks: Called one after the other with ``(hidden, residual, seq=)``.
         norm_f: The final norm.
+
+    Attributes:
+        checkpoint_activations: In `forward`, keep each block's input only and run the block again in the
+            backward pass (Chen et al. 2016). The gradients are the same, bit for bit.
     """
 
     def __init__(self, blocks: Iterable[Block], norm_f: nn.Module) -> None:
         super().__init__()
+        self.checkpoint_activations = False
         self.layers = nn.ModuleList(blocks)
         self.norm_f = norm_f
 
@@ -59,7 +91,10 @@ class ResidualStack(nn.Module):
         """Run every block and normalise."""
         hidden, residual = x, None
         for block in self.layers:
-            hidden, residual = block(hidden, residual, seq=seq)
+            if self.checkpoint_activations and torch.is_grad_enabled():
+                hidden, residual = checkpoint(partial(block, seq=seq), hidden, residual, use_reentrant=False)
+            else:
+                hidden, residual = block(hidden, residual, seq=seq)
         return self._finish(hidden, residual)
 
     def prefill(
@@ -82,6 +117,36 @@ class ResidualStack(nn.Module):
             hidden, after = block.mixer.step(block.norm(residual), before)  # type: ignore
             states.append(after)
         return self._finish(hidden, residual), tuple(states)
+
+    @torch.no_grad()
+    def sweep(self, x: Tensor, *, chunk: int, scratch: Scratch) -> Tensor:
+        """Run every block over a sequence that is longer than memory: the numbers of `forward`, without gradients.
+
+        Recurrent blocks run chunk by chunk from state to state; of the others each sweeps over the whole
+        sequence, and what lies between two of them stays on disk.
+
+        Args:
+            x: (B, L, D), memory-mapped (`seqsuite.data.Spill`); overwritten.
+            chunk: Steps in memory at once.
+            scratch: Makes room on disk.
+
+        Returns:
+            (B, L, D) normalised features, memory-mapped.
+        """
+        device = next(self.norm_f.parameters()).device
+        if all(block.recurrent for block in self.layers):
+            state = None
+            for start, end in chunks(x.shape[1], chunk):
+                y, state = self.prefill(x[:, start:end].to(device), state)
+                x[:, start:end] = y.to(x.device)
+            return x
+        hidden, residual = x, None
+        for block in self.layers:
+            hidden, residual = block.sweep(hidden, residual, chunk=chunk, scratch=scratch)  # type: ignore[operator]
+        for start, end in chunks(x.shape[1], chunk):
+            rest = None if residual is None else residual[:, start:end].to(device)
+            hidden[:, start:end] = self._finish(hidden[:, start:end].to(device), rest).to(hidden.device)
+        return hidden
 
     def init_state(
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None

@@ -13,9 +13,12 @@ import dataclasses
 import inspect
 import os
 import re
+import signal
 import sys
+import threading
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any, NoReturn
 
 import yaml
@@ -48,7 +51,8 @@ def run(plugin: Plugin, argv: Sequence[str] | None = None) -> int:
     # times slower than one. It must be said before torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        return _dispatch(plugin, arguments)
+        with _interruptible(plugin):
+            return _dispatch(plugin, arguments)
     except UserError as error:
         _tell(plugin, " ".join(str(error).split()))
         return EXIT_USER
@@ -60,6 +64,35 @@ def run(plugin: Plugin, argv: Sequence[str] | None = None) -> int:
         return 0
     except SystemExit as stop:  # --help, --version, --print_config
         return stop.code if isinstance(stop.code, int) else 0
+
+
+@contextlib.contextmanager
+def _interruptible(plugin: Plugin) -> Iterator[None]:
+    """Let Ctrl-C while modules are imported end the program at once.
+
+    An exception in the middle of an extension's import can abort the whole process with a core dump; at
+    such a time there is nothing to save.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                _tell(plugin, "interrupted")
+                os._exit(EXIT_INTERRUPTED)
+            frame = frame.f_back
+        signal.default_int_handler(number, frame)
+
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        if ours and signal.getsignal(signal.SIGINT) is stop:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _tell(plugin: Plugin, line: str) -> None:
@@ -85,7 +118,7 @@ def _dispatch(plugin: Plugin, arguments: list[str]) -> int:
     function, config_class = functions[verb], config_of(functions[verb])
     arguments = _normalise(arguments, _fields(config_class))
     _check_names(arguments, _fields(config_class))
-    _check_environment(f"{plugin.name}_{verb}__".upper(), _fields(config_class))
+    _check_environment(_variable(plugin, verb), _fields(config_class))
     parsed = _parse(parser, arguments, plugin, verb)
     values = parsed[verb]
     return function(config_class(**{field: _plain(values[field]) for field in _fields(config_class)})) or 0
@@ -191,9 +224,14 @@ def _parse(parser: _Parser, arguments: list[str], plugin: Plugin, verb: str) -> 
         named = re.match(r"--(\w+)", str(error))
         if named is None or any(word.partition("=")[0] == named[0] for word in arguments):
             raise
-        variable = f"{plugin.name}_{verb}__{named[1]}".upper()
+        variable = _variable(plugin, verb, named[1])
         source = f"environment variable {variable}" if variable in os.environ else "--config"
         raise UserError(f"{error} (from {source})") from error
+
+
+def _variable(plugin: Plugin, verb: str, flag: str = "") -> str:
+    """Return the environment variable of a flag, or what those of a verb begin with; a shell allows no dash in it."""
+    return f"{plugin.name}_{verb}__{flag}".upper().replace("-", "_")
 
 
 def _check_environment(prefix: str, fields: dict[str, Any]) -> None:

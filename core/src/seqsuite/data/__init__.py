@@ -15,13 +15,15 @@ from seqsuite.lazy import lazy_names
 if TYPE_CHECKING:
     from seqsuite.data.loaders import PositionBatches, ScoringBatches, make_loader
     from seqsuite.data.order import ShuffledOrder, item_rng, item_seed
+    from seqsuite.data.spill import Spill
 
-__all__ = ["PositionBatches", "ScoringBatches", "ShuffledOrder", "item_rng", "item_seed", "make_loader"]
+__all__ = ["PositionBatches", "ScoringBatches", "ShuffledOrder", "Spill", "item_rng", "item_seed", "make_loader"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "loaders": ["PositionBatches", "ScoringBatches", "make_loader"],
         "order": ["ShuffledOrder", "item_rng", "item_seed"],
+        "spill": ["Spill"],
     },
 )

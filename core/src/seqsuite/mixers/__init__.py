@@ -17,9 +17,12 @@ from seqsuite.lazy import lazy_names
 if TYPE_CHECKING:
     from seqsuite.mixers.base import Mixer, ProjectedMixer, State, run_reversed
     from seqsuite.mixers.create import create_mixer, list_mixers
+    from seqsuite.mixers.hyena import Hyena, HyenaFilter
     from seqsuite.mixers.mamba import Mamba, MambaState
 
 __all__ = [
+    "Hyena",
+    "HyenaFilter",
     "Mamba",
     "MambaState",
     "Mixer",
@@ -33,6 +36,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "hyena": ["Hyena", "HyenaFilter"],
         "mamba": ["Mamba", "MambaState"],
         "base": ["Mixer", "ProjectedMixer", "State", "run_reversed"],
         "create": ["create_mixer", "list_mixers"],

@@ -1,12 +1,14 @@
-"""The mixer contract: three views of one function, explicit states, directions without flips.
+"""The mixer contract: views of one function, explicit states, directions without flips.
 
 `forward` over the whole sequence, `prefill` in chunks with the state carried, and `step` in a loop
-give the same numbers. What is padded or packed (`seq`) never changes a valid position, a causal mixer
-never looks ahead, rows of a batch do not see each other.
+give the same numbers; `sweep` is the view for a sequence that lies on disk. What is padded or packed
+(`seq`) never changes a valid position, a causal mixer never looks ahead, rows of a batch do not see
+each other.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +18,12 @@ from seqsuite.ops import Seq
 
 State = tuple[Any, ...]
 """A NamedTuple of tensors (batch first), float32 or the model's float64: fork it freely."""
+
+Read = Callable[[int, int], Tensor]
+"""(start, end) -> the steps start .. end - 1 of a sequence that lies elsewhere: (B, end - start, D)."""
+
+Scratch = Callable[..., Tensor]
+"""``scratch(*shape)`` -> an uninitialised tensor on disk, of the sequence's dtype."""
 
 
 class Mixer(nn.Module):
@@ -76,6 +84,25 @@ class Mixer(nn.Module):
         """Mix one step (B, D)."""
         raise NotImplementedError(f"{type(self).__name__} has no recurrent form")
 
+    @property
+    def recurrent(self) -> bool:
+        """Whether the mixer has `prefill` and `step`: a state of constant size stands for all that went before."""
+        return type(self).prefill is not Mixer.prefill
+
+    def sweep(self, read: Read, out: Tensor, *, chunk: int, scratch: Scratch) -> None:
+        """Mix a sequence that is longer than memory, chunk by chunk: the same numbers as `forward`.
+
+        Args:
+            read: Gives the input's chunks, on the mixer's device; each may be asked for more than once.
+            out: (B, L, D), memory-mapped: takes the output. Not the memory that `read` reads.
+            chunk: Steps in memory at once.
+            scratch: Makes room on disk for what lies between.
+        """
+        state: State | None = None
+        for start, end in chunks(out.shape[1], chunk):
+            y, state = self.prefill(read(start, end), state)
+            out[:, start:end] = y.to(out.device)
+
     def init_state(
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> State:
@@ -104,6 +131,12 @@ class ProjectedMixer(Mixer):
         """Mix the inner streams along the sequence to (B, L, inner width)."""
         raise NotImplementedError
 
+    def mix_from(
+        self, inner: tuple[Tensor, ...], state: State | None, *, seq: Seq | None = None
+    ) -> tuple[Tensor, State]:
+        """Mix a chunk of the inner streams from a state to a state: `prefill` without the projections."""
+        raise NotImplementedError(f"{type(self).__name__} has no recurrent form")
+
     def contract(self, y: Tensor) -> Tensor:
         """Project (B, L, inner width) back to (B, L, D)."""
         raise NotImplementedError
@@ -119,6 +152,14 @@ class ProjectedMixer(Mixer):
     def forward(self, x: Tensor, *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
         """Mix a whole sequence; see `Mixer.forward`."""
         return self.contract(self.mix(self.expand(x), seq=seq, reverse=reverse))
+
+
+def chunks(length: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield (start, end) of consecutive chunks; the last one may be shorter."""
+    if size < 1:
+        raise ValueError(f"a chunk needs at least one step, got {size}")
+    for start in range(0, length, size):
+        yield start, min(start + size, length)
 
 
 def reverse_seq(seq: Seq | None) -> Seq | None:

@@ -150,13 +150,20 @@ class Mamba(ProjectedMixer):
 
     def prefill(self, x: Tensor, state: tuple | None = None, *, seq: Seq | None = None) -> tuple[Tensor, MambaState]:
         """Mix a chunk from a state to a state; see `Mixer.prefill`."""
+        y, after = self.mix_from(self.expand(x), state, seq=seq)
+        return self.contract(y), after
+
+    def mix_from(
+        self, inner: tuple[Tensor, ...], state: tuple | None, *, seq: Seq | None = None
+    ) -> tuple[Tensor, MambaState]:
+        """Convolve, scan and gate a chunk from a state to a state."""
+        x, z = inner
         if state is None:
             state = self.init_state(x.shape[0], device=x.device, dtype=x.dtype)
         conv, ssm = state
-        x, z = self.expand(x)
         x, conv = self._conv(x, initial_state=conv, return_final_state=True, seq=seq)
         y, ssm = self._scan(x, z, initial_state=ssm, return_final_state=True, seq=seq)
-        return self.contract(y), MambaState(conv, ssm)
+        return y, MambaState(conv, ssm)
 
     def step(self, x_t: Tensor, state: tuple) -> tuple[Tensor, MambaState]:
         """Mix one step (B, D): the recurrence as written at the top of this module."""

@@ -1,13 +1,14 @@
 """Reading other people's checkpoints: config.json and tensors, without executing anything.
 
 Shared by every `convert.py`. Tensors come from safetensors (one file or shards) or, where there is
-nothing else, from a pickle read with ``weights_only=True``, which refuses everything but tensors.
+nothing else, from a pickle of which tensors alone are read (`seqsuite.models.tensors_only`). A hub id
+becomes a folder with `fetch_published`, which downloads weights and tables and never a program.
 """
 
 from __future__ import annotations
 
 import json
-import pickle
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,102 @@ from torch import Tensor
 
 from seqsuite.errors import UserError
 from seqsuite.models.files import read_tensors
+from seqsuite.models.tensors_only import read_tensors_only
 
-_FILES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "weights.ckpt")
+WEIGHT_FILES = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "weights.ckpt",
+)
+"""Where a folder's tensors may lie; the first that is there is read."""
+TABLE_FILES = ("config.json", "tokenizer.json", "vocab.json")
+"""What else is read of a published checkpoint."""
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def is_hub_id(source: str | Path) -> bool:
+    """Return whether a source that is no path reads as a hub id, ``"owner/name"``."""
+    return not Path(source).exists() and _HUB_ID.fullmatch(str(source)) is not None
+
+
+def fetch_published(
+    repository: str,
+    *,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    endpoint: str | None = None,
+) -> Path:
+    """Download the tensors, config and vocabulary of a hub repository and return their folder.
+
+    Args:
+        repository: ``"owner/name"``.
+        revision: Branch, tag or commit; None: the default branch.
+        cache_dir: Where downloads are kept; None: huggingface_hub's own cache.
+        endpoint: Address of the hub; None: what the variable HF_ENDPOINT says.
+
+    Returns:
+        The folder of the snapshot. Without a network, one that was fetched before.
+
+    Raises:
+        UserError: There is no such repository or revision, it holds no weights, or the hub cannot be reached.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
+
+    # The bases are the errors of the HTTP library underneath, which is not the same in every release.
+    bases: tuple[Any, ...] = HfHubHTTPError.__bases__
+    transport: tuple[type[Exception], ...] = (*bases, OSError, ValueError, RuntimeError)
+    options: dict[str, Any] = {"cache_dir": cache_dir, "endpoint": endpoint}
+    try:
+        info = HfApi(endpoint=endpoint).model_info(repository, revision=revision)
+        files = [sibling.rfilename for sibling in info.siblings or ()]
+        found = next((name for name in WEIGHT_FILES if name in files), None)
+        if found is None:
+            raise UserError(f"{repository}: holds none of {', '.join(WEIGHT_FILES)}")
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=_wanted(found), **options))
+    except RevisionNotFoundError as error:
+        raise UserError(f"{repository}: the hub has no revision {revision!r} of it") from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status in (401, 403, 404):
+            raise UserError(
+                f"{repository}: is no folder here, and the hub has no such model or does not give it (HTTP {status})"
+            ) from error
+        return _fetched_before(repository, revision, options, error)
+    except transport as error:
+        return _fetched_before(repository, revision, options, error)
+
+
+def _wanted(weights: str) -> list[str]:
+    """Return the patterns of the files to download with a file of weights: the tables, and its shards."""
+    whole = weights.removesuffix(".index.json")
+    stem, dot, kind = whole.rpartition(".")
+    return [*TABLE_FILES, weights] + [f"{stem}-*{dot}{kind}"] * (whole != weights)
+
+
+def _fetched_before(repository: str, revision: str | None, options: Mapping[str, Any], error: Exception) -> Path:
+    """Return the snapshot that an earlier download left, which holds one kind of weights and not the whole."""
+    from huggingface_hub import snapshot_download
+
+    for weights in WEIGHT_FILES:
+        known: dict[str, Any] = {"revision": revision, "allow_patterns": _wanted(weights), "local_files_only": True}
+        try:
+            folder = Path(snapshot_download(repository, **known, **options))
+        except (OSError, ValueError):
+            continue
+        if (folder / weights).is_file():
+            return folder
+    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    raise UserError(f"{repository}: is no folder here, and the hub cannot be reached ({reason})") from error
 
 
 def read_published(source: str | Path, config: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], dict]:
     """Read a checkpoint.
 
     Args:
-        source: A folder (config.json beside model.safetensors, its shards, pytorch_model.bin or
+        source: A folder (config.json beside model.safetensors or pytorch_model.bin, whole or in shards, or
             weights.ckpt) or one weights file; its folder's config.json is read if there is one.
         config: The configuration, in place of config.json.
 
@@ -33,27 +121,41 @@ def read_published(source: str | Path, config: Mapping[str, Any] | None = None) 
         The configuration and the tensors under their own names.
 
     Raises:
-        UserError: A file is missing, damaged, or holds more than tensors.
+        UserError: A file is missing, damaged, or holds no tensors.
+    """
+    path = find_weights(source)
+    if config is None:
+        if not (path.parent / "config.json").is_file():
+            raise UserError(f"{path.parent}: has no config.json; pass config= with the model's configuration")
+        config = read_json(path.parent / "config.json")
+    return dict(config), read_weights(path)
+
+
+def find_weights(source: str | Path) -> Path:
+    """Return the weights file of a folder, or the file itself.
+
+    Raises:
+        UserError: There is none.
     """
     path = Path(source)
     if not path.exists():
         raise UserError(f"{path}: does not exist")
-    folder = path if path.is_dir() else path.parent
-    if path.is_dir():
-        found = [path / name for name in _FILES if (path / name).is_file()]
-        if not found:
-            raise UserError(f"{path}: holds none of {', '.join(_FILES)}")
-        path = found[0]
-    if config is None:
-        if not (folder / "config.json").is_file():
-            raise UserError(f"{folder}: has no config.json; pass config= with the model's configuration")
-        config = _read_json(folder / "config.json")
-    return dict(config), _read_weights(path)
+    if not path.is_dir():
+        return path
+    found = next((path / name for name in WEIGHT_FILES if (path / name).is_file()), None)
+    if found is None:
+        raise UserError(f"{path}: holds none of {', '.join(WEIGHT_FILES)}")
+    return found
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file that holds an object.
+
+    Raises:
+        UserError: It is missing, damaged, or holds something else.
+    """
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: is not valid JSON ({error})") from error
     if not isinstance(values, dict):
@@ -61,24 +163,20 @@ def _read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a weights file or an index of shards, under their own names.
+
+    Raises:
+        UserError: It is damaged or holds no tensors.
+    """
     if path.name.endswith(".index.json"):
-        places = _read_json(path).get("weight_map")
+        places = read_json(path).get("weight_map")
         if not isinstance(places, dict) or not all(isinstance(shard, str) for shard in places.values()):
             raise UserError(f"{path}: has no weight_map that names a file for each tensor")
-        shards = sorted(set(places.values()))
-        return {name: tensor for shard in shards for name, tensor in read_tensors(path.parent / shard).items()}
-    if path.suffix == ".safetensors":
-        return read_tensors(path)
-    try:
-        values = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"{path}: is no file of tensors alone, and nothing else is read ({reason})") from error
-    values = values.get("state_dict", values) if isinstance(values, dict) else values
-    if not isinstance(values, dict) or not all(isinstance(value, Tensor) for value in values.values()):
-        raise UserError(f"{path}: holds no state dict")
-    return dict(values)
+        # A shard lies beside its index: a name that leads elsewhere is not followed.
+        shards = sorted({Path(shard).name for shard in places.values()})
+        return {name: tensor for shard in shards for name, tensor in read_weights(path.parent / shard).items()}
+    return read_tensors(path) if path.suffix == ".safetensors" else read_tensors_only(path)
 
 
 def rename(

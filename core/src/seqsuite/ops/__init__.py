@@ -17,6 +17,8 @@ from seqsuite.lazy import lazy_names
 if TYPE_CHECKING:
     from seqsuite.ops._causal_conv1d.op import causal_conv1d
     from seqsuite.ops._dispatch import Choice, Operator, explain_backend, operators, use_backend
+    from seqsuite.ops._long_conv.chunked import long_conv_chunked
+    from seqsuite.ops._long_conv.op import long_conv
     from seqsuite.ops._selective_scan.op import selective_scan
     from seqsuite.ops._seq import Seq
 
@@ -26,6 +28,8 @@ __all__ = [
     "Seq",
     "causal_conv1d",
     "explain_backend",
+    "long_conv",
+    "long_conv_chunked",
     "operators",
     "selective_scan",
     "use_backend",
@@ -37,6 +41,8 @@ __getattr__, __dir__ = lazy_names(
         "_dispatch": ["Choice", "Operator", "explain_backend", "operators", "use_backend"],
         "_seq": ["Seq"],
         "_causal_conv1d.op": ["causal_conv1d"],
+        "_long_conv.chunked": ["long_conv_chunked"],
+        "_long_conv.op": ["long_conv"],
         "_selective_scan.op": ["selective_scan"],
     },
 )

@@ -23,7 +23,7 @@ from seqsuite.errors import UserError, unknown_name
 
 BACKENDS = ("triton", "portable", "reference")
 VARIABLE = "SEQSUITE_BACKEND"
-_FOLDERS = ("_selective_scan", "_causal_conv1d")
+_FOLDERS = ("_selective_scan", "_causal_conv1d", "_long_conv")
 _FOUND = find_spec("triton") is not None
 _asked: ContextVar[str | None] = ContextVar("seqsuite_backend", default=None)
 _operators: dict[str, Operator] = {}

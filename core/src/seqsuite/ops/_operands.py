@@ -21,3 +21,12 @@ def require_floating(**operands: Tensor | None) -> None:
 def compute_dtype(x: Tensor) -> torch.dtype:
     """Return the precision of the computation: float64 for a float64 input, else float32."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def room_for(elements: int) -> int:
+    """Return how long a buffer must be so that elementwise passes over all of it have no remainder.
+
+    The ends of PyTorch's vector loops round transcendental functions differently; over such a buffer each
+    element is rounded the same way wherever it lies, and a run from right to left gives the same bits.
+    """
+    return -(-elements // 64) * 64

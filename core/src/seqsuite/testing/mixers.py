@@ -95,6 +95,29 @@ def views_agree(build: Build) -> None:
         assert_close(through, direct, f"gradient through the states of {name} == gradient of forward")
 
 
+def sweep_agrees(build: Build) -> None:
+    """A sequence on disk, chunk by chunk, gives what `forward` gives; a mixer that cannot must say so."""
+    mixer = _double(build)
+    x = _input(mixer)
+    with torch.no_grad():
+        whole = mixer(x)
+        for size in (1, 5, x.shape[1]):
+            out = torch.full_like(whole, torch.nan)
+            told = None
+            try:
+                mixer.sweep(lambda start, end: x[:, start:end], out, chunk=size, scratch=_scratch)
+            except NotImplementedError as error:
+                told = str(error)
+            assert told != "", f"{type(mixer).__name__}.sweep refuses, but does not say why"
+            if told is not None:
+                return
+            assert_close(out, whole, f"sweep in chunks of {size} == forward")
+
+
+def _scratch(*shape: int) -> Tensor:
+    return torch.full(shape, torch.nan, dtype=torch.float64)
+
+
 def states_fork(build: Build) -> None:
     """States are float32 (float64 for a float64 model), batch first, and calls leave them unchanged."""
     for dtype in (torch.float32, torch.float64):
@@ -219,6 +242,7 @@ def float32_is_close(build: Build, tolerance: float = 2e-5) -> None:
 
 MIXER_LAWS = (
     views_agree,
+    sweep_agrees,
     states_fork,
     causal_as_stated,
     rows_are_apart,

@@ -220,6 +220,7 @@ class Keeper(Checkpoint):
     def __init__(self, config: TrainConfig, folder: RunFolder, meter: Meter) -> None:
         self.config, self.folder, self.meter = config, folder, meter
         self.best: float | None = None
+        self.best_loss: float | None = None
         self.best_step: int | None = None
         self.saved: Path | None = None
         self._asked = False
@@ -283,9 +284,13 @@ class Keeper(Checkpoint):
         assert isinstance(pl_module, Task)
         value = self.meter.latest.get(f"valid_{pl_module.monitor}")
         better: Callable[[float, float], bool] = float.__lt__ if pl_module.lower_is_better else float.__gt__
+        loss = self.meter.latest.get("valid_loss", math.inf)
         improved = value is not None and math.isfinite(value) and (self.best is None or better(value, self.best))
+        # An accuracy has few values on few rows; between equals the one with less loss is kept.
+        least = math.inf if self.best_loss is None else self.best_loss
+        improved = improved or (value is not None and value == self.best and loss < least)
         if improved:
-            self.best, self.best_step = value, trainer.global_step
+            self.best, self.best_loss, self.best_step = value, loss, trainer.global_step
         self._end_step(trainer, improved=improved)
 
     def _end_step(self, trainer: Trainer, *, improved: bool = False) -> None:
@@ -350,11 +355,13 @@ class Keeper(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the best validation so far."""
-        return {"best": self.best, "best_step": self.best_step, "steps": self.config.steps}
+        best = {"best": self.best, "best_loss": self.best_loss, "best_step": self.best_step}
+        return {**best, "steps": self.config.steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up the best validation so far."""
         self.best, self.best_step = state_dict["best"], state_dict["best_step"]
+        self.best_loss = state_dict.get("best_loss")
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Open a finished run again that is to take more steps: its last batch is no longer the last one."""

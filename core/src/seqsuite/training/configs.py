@@ -13,11 +13,12 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from seqsuite.errors import UserError, unknown_name
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "64-true")
+DECAY_RULES = ("matrices", "published")
 
 
 class Interrupted(KeyboardInterrupt):
@@ -40,7 +41,9 @@ class TrainConfig:
         lr: Peak learning rate.
         min_lr: Learning rate at the end of the cosine.
         warmup: Linear warm-up: a fraction of all steps below 1, else a number of steps.
-        weight_decay: AdamW's weight decay of matrices; biases, norms and embeddings have none.
+        weight_decay: AdamW's weight decay.
+        decay: What decays. matrices: no biases, norms and embeddings; published: as in the training code of
+            Hyena and Caduceus, which decays the weights of RMSNorm as well.
         betas: AdamW's two averaging rates.
         clip: Largest gradient norm; 0 for no clipping.
         precision: auto, 32-true, bf16-mixed, 16-mixed, bf16-true or 64-true. auto is bf16-mixed on a
@@ -49,6 +52,8 @@ class TrainConfig:
         devices: Devices on each machine, auto for all; taken from torchrun where that started us.
         num_nodes: Machines; taken from torchrun where that started us.
         strategy: auto, ddp, fsdp or another of Lightning's strategies.
+        checkpoint_activations: Keep each block's input only and run the block again in the backward pass:
+            the same gradients from less memory, for a third more time.
         deterministic: Choose deterministic algorithms where there are any.
         workers: Processes that read data ahead; 0 reads in the main process.
         threads: CPU threads of PyTorch, at most four for each of the machine's; 0 leaves its choice.
@@ -70,6 +75,7 @@ class TrainConfig:
     min_lr: float = 0.0
     warmup: float = 0.05
     weight_decay: float = 0.1
+    decay: Literal["matrices", "published"] = "matrices"
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float = 1.0
     precision: str = "auto"
@@ -77,6 +83,7 @@ class TrainConfig:
     devices: int | str = "auto"
     num_nodes: int = 1
     strategy: str = "auto"
+    checkpoint_activations: bool = False
     deterministic: bool = True
     workers: int = 0
     threads: int = 0
@@ -92,7 +99,7 @@ class TrainConfig:
     # Options that leave the weights as they are, bit for bit; a subclass adds its own.
     free_on_resume: ClassVar[frozenset[str]] = frozenset(
         {"out", "resume", "overwrite", "workers", "checkpoint_every", "keep_checkpoints", "validate_every"}
-        | {"log_every", "max_minutes"}
+        | {"log_every", "max_minutes", "checkpoint_activations"}
     )
     # Options of the machine: the run goes on, but another order of summation may change the last bits.
     machine_on_resume: ClassVar[frozenset[str]] = frozenset(
@@ -121,6 +128,8 @@ class TrainConfig:
             raise UserError(f"--threads is {self.threads}; this machine has {os.cpu_count()} CPUs")
         if self.precision not in PRECISIONS:
             raise unknown_name("--precision", self.precision, PRECISIONS)
+        if self.decay not in DECAY_RULES:
+            raise unknown_name("--decay", self.decay, DECAY_RULES)
         if not self.out:
             raise UserError("--out is empty; name a folder for the run")
         if self.resume and self.overwrite:

@@ -3,6 +3,9 @@
 Weight decay goes to matrices only: not to biases and norms (fewer than two dimensions), not to
 embeddings, not to parameters that their module marked with ``parameter._no_weight_decay = True``
 (the state matrix of an SSM). ``parameter._lr_scale = 0.1`` scales one parameter's learning rate.
+The rule "published" is that of the S4, Hyena and Caduceus training code: a parameter called bias, the
+weights of LayerNorm and embeddings, and what is marked have none; everything else decays, the weight of
+an RMSNorm too, which that code's list of norms does not hold.
 
 AdamW: Loshchilov and Hutter 2019. Cosine: Loshchilov and Hutter 2017.
 """
@@ -10,7 +13,7 @@ AdamW: Loshchilov and Hutter 2019. Cosine: Loshchilov and Hutter 2017.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from torch import nn
 from torch.optim import AdamW, Optimizer
@@ -20,25 +23,28 @@ from seqsuite.errors import UserError
 from seqsuite.training.configs import TrainConfig
 
 
-def parameter_groups(module: nn.Module, *, lr: float, weight_decay: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    module: nn.Module, *, lr: float, weight_decay: float, rule: Literal["matrices", "published"] = "matrices"
+) -> list[dict[str, Any]]:
     """Split the trainable parameters by weight decay and learning-rate scale.
 
     Args:
         module: Whose parameters; a tied parameter counts once.
         lr: Learning rate of scale 1.
         weight_decay: Of the parameters that have any.
+        rule: Which have any; see the module's head.
 
     Returns:
         AdamW's groups in a fixed order; each has a `name`.
     """
-    embeddings = {id(part.weight) for part in module.modules() if isinstance(part, (nn.Embedding, nn.EmbeddingBag))}
+    exempt = _exempt_by_rule(module, rule)
     groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
     for parameter in module.parameters():
         if not parameter.requires_grad:
             continue
-        exempt = parameter.ndim < 2 or id(parameter) in embeddings or getattr(parameter, "_no_weight_decay", False)
+        decays = id(parameter) not in exempt and not getattr(parameter, "_no_weight_decay", False)
         scale = float(getattr(parameter, "_lr_scale", 1.0))
-        groups.setdefault((not exempt, scale), []).append(parameter)
+        groups.setdefault((decays, scale), []).append(parameter)
     return [
         {
             "params": parameters,
@@ -50,13 +56,30 @@ def parameter_groups(module: nn.Module, *, lr: float, weight_decay: float) -> li
     ]
 
 
+def _exempt_by_rule(module: nn.Module, rule: str) -> set[int]:
+    """Return the identities of the parameters that a rule leaves without decay, marks aside."""
+    kinds: tuple[type[nn.Module], ...] = (nn.Embedding, nn.EmbeddingBag)
+    if rule == "matrices":
+        few = {id(parameter) for parameter in module.parameters() if parameter.ndim < 2}
+    else:
+        kinds = (*kinds, nn.LayerNorm)
+        # One module's name for a tied parameter is enough.
+        few = {
+            id(parameter)
+            for part in module.modules()
+            for name, parameter in part.named_parameters(recurse=False)
+            if name.endswith("bias")
+        }
+    return few | {id(part.weight) for part in module.modules() if isinstance(part, kinds)}
+
+
 def make_optimizer(module: nn.Module, config: TrainConfig) -> AdamW:
     """Build AdamW for a module.
 
     Raises:
         UserError: The module has no parameter that could be trained.
     """
-    groups = parameter_groups(module, lr=config.lr, weight_decay=config.weight_decay)
+    groups = parameter_groups(module, lr=config.lr, weight_decay=config.weight_decay, rule=config.decay)
     if not groups:
         raise UserError(f"{type(module).__name__} has no trainable parameters; set requires_grad on some")
     return AdamW(groups, lr=config.lr, betas=(config.betas[0], config.betas[1]))

@@ -20,8 +20,30 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from seqsuite.errors import UserError
 from seqsuite.training.configs import TrainConfig
 from seqsuite.training.optim import make_optimizer, make_schedule
+
+
+def checkpoint_activations(model: nn.Module, on: bool = True) -> int:
+    """Switch activation checkpointing in every part of a model that has it (an attribute of this name).
+
+    Args:
+        model: Any model with a `seqsuite.backbones.ResidualStack`, or with parts of the same attribute.
+        on: Whether to run blocks again in the backward pass.
+
+    Returns:
+        The number of parts switched.
+
+    Raises:
+        UserError: There is none.
+    """
+    parts: list[Any] = [part for part in model.modules() if hasattr(part, "checkpoint_activations")]
+    if not parts:
+        raise UserError(f"{type(model).__name__} cannot checkpoint its activations; leave --checkpoint_activations out")
+    for part in parts:
+        part.checkpoint_activations = on
+    return len(parts)
 
 
 @dataclass(frozen=True)
@@ -54,7 +76,10 @@ class Task(LightningModule):
 
     Args:
         model: The network; exported at the end.
-        config: The run's options: learning rate, weight decay, warm-up, steps.
+        config: The run's options: learning rate, weight decay, warm-up, steps, activation checkpointing.
+
+    Raises:
+        UserError: No part of the model can checkpoint its activations, and it is to.
     """
 
     #: The validation metric that chooses best.ckpt, and whether less of it is better.
@@ -67,6 +92,8 @@ class Task(LightningModule):
         super().__init__()
         self.model = model
         self.config = config
+        if config.checkpoint_activations:
+            checkpoint_activations(model)
 
     def training_scores(self, batch: Any) -> Scores:
         """Score one training batch."""

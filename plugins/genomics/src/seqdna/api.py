@@ -11,114 +11,51 @@ Results show a table and a picture in a notebook.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from seqdna.checkpoints.reading import own_folder, read_checkpoint
 from seqdna.data.fasta import NUCLEOTIDES
-from seqdna.evaluation import evaluating
-from seqdna.models.caduceus import Caduceus
+from seqdna.embedding import Embedder, Embeddings, Tiling, gather, named_pieces
+from seqdna.finetuning.head import FILE as HEAD
+from seqdna.finetuning.head import Head, load_head
+from seqdna.finetuning.predict import Predictions, predict
+from seqdna.generation import Generated, Sampling, continue_prompts, infill
+from seqdna.likelihood import everywhere, language_head, log_of_true
+from seqdna.models.base import DNAModel
+from seqdna.saliency import Saliency, explain
 from seqdna.tokenizers import NucleotideTokenizer
-from seqsuite.errors import UserError, unknown_name
-from seqsuite.models import load_model
+from seqdna.variants import all_snvs, score_variants
+from seqsuite.errors import UserError
+from seqsuite.models.published import find_weights, is_hub_id, read_json
 from seqsuite.reports import TableView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from seqdna.data import Genome
+    from seqdna.variants import AllSnvs, VariantScores
+
+__all__ = ["BaseBits", "Embeddings", "GenomeModel", "load"]
+
 Sequences = str | bytes | Sequence[str] | Sequence[bytes] | Mapping[str, str] | Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
-class Embeddings(TableView):
-    """Vectors of sequences.
-
-    Attributes:
-        names: One name a sequence.
-        vectors: (n, D) float32 with pool "mean"; a list of (length, D) float32 with pool "none".
-        lengths: Bases of each sequence.
-        pool: How positions were pooled.
-    """
-
-    names: tuple[str, ...]
-    vectors: np.ndarray | list[np.ndarray] = field(repr=False)
-    lengths: tuple[int, ...] = field(repr=False)
-    pool: str
-
-    @property
-    def width(self) -> int:
-        """Width D of a vector."""
-        return int(self.vectors[0].shape[-1])
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def table(self) -> list[dict[str, Any]]:
-        """Return one row a sequence."""
-        return [
-            {"sequence": name, "bases": length, "vectors": "x".join(map(str, np.shape(vector))),
-             "norm": f"{np.linalg.norm(vector):.3f}"}
-            for name, length, vector in zip(self.names, self.lengths, self.vectors, strict=True)
-        ]  # fmt: skip
-
-    def figure(self) -> Figure | None:
-        """Draw the sequences along their first two principal components; None for fewer than three."""
-        from matplotlib.figure import Figure
-
-        if self.pool == "none" or len(self) < 3:
-            return None
-        points = self.principal_components(2)
-        figure = Figure(figsize=(5, 4), layout="constrained")
-        axes = figure.subplots()
-        axes.scatter(points[:, 0], points[:, 1], s=12)
-        if len(self) <= 20:
-            for name, (x, y) in zip(self.names, points, strict=True):
-                axes.annotate(name, (x, y), fontsize=8, xytext=(3, 3), textcoords="offset points")
-        axes.set(xlabel="first principal component", ylabel="second")
-        return figure
-
-    def principal_components(self, k: int = 2) -> np.ndarray:
-        """Return the coordinates along the first k principal components: (n, k)."""
-        centred = np.asarray(self.vectors) - np.mean(self.vectors, axis=0)
-        left, scale, _ = np.linalg.svd(centred, full_matrices=False)
-        return left[:, :k] * scale[:k]
-
-    def save(self, path: str | Path) -> Path:
-        """Write an .npz file with `names`, `lengths` and `vectors`.
-
-        With pool "none" the vectors of all bases lie one sequence after another: (sum of lengths, D).
-
-        Raises:
-            UserError: The disk is full or the place is not writable.
-        """
-        import os
-
-        target = Path(path)
-        aside = target.with_name(f".{target.name}.{os.getpid()}.tmp.npz")
-        vectors = self.vectors if self.pool == "mean" else np.concatenate(list(self.vectors))
-        try:
-            np.savez(aside, names=np.array(self.names), lengths=np.array(self.lengths), vectors=vectors)
-            os.replace(aside, target)
-        except OSError as error:
-            aside.unlink(missing_ok=True)
-            raise UserError(f"cannot write {target}: {error.strerror or error}") from error
-        return target
-
-
-@dataclass(frozen=True)
 class BaseBits(TableView):
-    """How surprising each base of a sequence is to a masked model that sees all the others.
+    """How surprising each base of a sequence is to a model.
 
     Attributes:
         sequence: The bases.
-        bits: -log2 p of each base: (length,) float64; nan where the base is not A, C, G or T.
+        bits: -log2 p of each base: (length,) float64; nan where the base is not A, C, G or T,
+            and at the first base for a causal model.
         probabilities: (length, 4) over A, C, G, T.
     """
 
@@ -155,14 +92,20 @@ class GenomeModel:
         model: The network.
         tokenizer: Its tokenizer.
         summary: The run's summary.json, empty for a bare model folder.
+        head: What the outputs of a fine-tuned model mean.
     """
 
     def __init__(
-        self, model: Caduceus, tokenizer: NucleotideTokenizer, summary: Mapping[str, Any] | None = None
+        self,
+        model: DNAModel,
+        tokenizer: NucleotideTokenizer,
+        summary: Mapping[str, Any] | None = None,
+        head: Head | None = None,
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.summary = dict(summary or {})
+        self.head = head
 
     def __repr__(self) -> str:
         return (
@@ -175,125 +118,229 @@ class GenomeModel:
         return self
 
     def embed(
-        self, sequences: Sequences, *, pool: Literal["mean", "none"] = "mean", batch_tokens: int = 65536
+        self,
+        sequences: Sequences,
+        *,
+        layer: int = -1,
+        pool: str = "mean",
+        strands: str = "model",
+        window: int | None = None,
+        step: int | None = None,
+        max_length: int = 131_072,
+        batch_tokens: int = 65536,
     ) -> Embeddings:
         """Embed sequences.
 
-        With an RC-equivariant model (PS), the mean vector is the same for a sequence and its reverse
-        complement, (D,); pool "none" gives both strands' features side by side, (length, 2D), aligned
-        to the given strand. Sequences are padded to the longest of their batch, which changes nothing
-        with a model that masks its padding.
+        Pooled vectors of an RC-equivariant model (PS) are the same for a sequence and its reverse complement,
+        and of any model with strands="both". Sequences are padded to the longest of their batch only where the
+        model masks its padding, so that their company changes nothing. `seqdna.embedding.Embedder` says exactly
+        what layers and strands are.
 
         Args:
             sequences: One sequence, several, or name -> sequence; upper or lower case.
-            pool: "mean" over the bases, or "none".
+            layer: -1, the normalised features that the heads see, or the residual stream behind block 0, 1, ...
+            pool: "mean", "max", "first", "last" or "centre": (D,) a sequence; "none": (length, D), or with an
+                RC-equivariant model (length, 2D): both strands' features of each base side by side.
+            strands: "model": what the model reads; "both": averaged over both strands, width D with any pool.
+            window: Cut longer sequences into tiles of this length, a vector each; with pool "none" the tiles are
+                joined again, each base taken from the tile in which it lies deepest.
+            step: From tile to tile; None: the window.
+            max_length: A sequence longer than this needs a window.
             batch_tokens: Bases to run at once.
 
         Raises:
-            UserError: No sequence, or an empty one.
+            UserError: No sequence, an empty one, one that is too long, or an unknown pool, layer or strands.
         """
-        if pool not in ("mean", "none"):
-            raise unknown_name("pool", pool, ("mean", "none"))
-        named = _named(sequences)
-        order = sorted(range(len(named)), key=lambda i: len(named[i][1]))
-        vectors: list[np.ndarray | None] = [None] * len(named)
-        with evaluating(self.model) as device:
-            for batch in _batches(order, [len(text) for _, text in named], batch_tokens):
-                padded = self.tokenizer.encode_batch([named[i][1] for i in batch])
-                ids = torch.from_numpy(padded.ids.astype(np.int64)).to(device)
-                features = self.model.forward_features(ids)
-                if pool == "mean":
-                    rows = (
-                        self.model.pool(features, seq=self.model.padding_seq(ids), pooling="mean").float().cpu().numpy()
-                    )
-                else:
-                    rows = features.float().cpu().numpy()
-                for row, index, length in zip(rows, batch, padded.lengths, strict=True):
-                    left = self.tokenizer.padding_side == "left"
-                    kept = row if pool == "mean" else (row[len(row) - length :] if left else row[:length])
-                    vectors[index] = np.array(kept)
-        done = [vector for vector in vectors if vector is not None]
-        return Embeddings(
-            names=tuple(name for name, _ in named),
-            vectors=np.stack(done) if pool == "mean" else done,
-            lengths=tuple(len(text) for _, text in named),
-            pool=pool,
+        embedder = Embedder(
+            self.model, self.tokenizer, layer=layer, pool=pool, strands=strands, batch_tokens=batch_tokens
         )
+        tiling = Tiling(window, step, max_length, every_base=pool == "none")
+        pieces = named_pieces(dict(_named(sequences)), self.tokenizer, tiling)
+        return gather(embedder(pieces), pool=pool, layer=layer, strands=strands)
 
-    def bits(self, sequence: str, *, batch_tokens: int = 16384) -> BaseBits:
-        """Measure how surprising each base is, masking one at a time: as many rows as bases.
+    def bits(self, sequence: str, *, mask_stride: int | None = None, batch_tokens: int = 16384) -> BaseBits:
+        """Measure how surprising each base is, given what the model sees: all the others, or those before it.
 
         Args:
             sequence: Bases; what is not A, C, G or T stays visible and is not measured.
+            mask_stride: For masked models, mask every k-th base together; None masks one at a time.
             batch_tokens: Bases to run at once.
 
         Raises:
-            UserError: The sequence is empty or no DNA, or the model has no masked-language-model head.
+            UserError: The sequence is empty or no DNA, or the model is no language model.
         """
-        if self.model.config.head != "masked_lm":
-            raise UserError(f"bits needs a masked language model; this one has the head {self.model.config.head!r}.")
+        language_head(self.model)
         ((_, sequence),) = _named([sequence])
-        ids = self.tokenizer.encode(sequence).astype(np.int64)
-        bases = torch.from_numpy(self.tokenizer.base_ids.astype(np.int64))
-        probabilities = np.empty((len(ids), 4))
-        rows = max(1, batch_tokens // len(ids))
-        with evaluating(self.model) as device:
-            for first in range(0, len(ids), rows):
-                places = np.arange(first, min(first + rows, len(ids)))
-                masked = np.repeat(ids[None], len(places), axis=0)
-                masked[np.arange(len(places)), places] = self.tokenizer.mask_id
-                logits = self.model(torch.from_numpy(masked).to(device))
-                here = logits[torch.arange(len(places)), torch.from_numpy(places)][:, bases.to(logits.device)]
-                probabilities[places] = here.double().softmax(-1).cpu().numpy()
-        codes = self.tokenizer.base_codes[ids].astype(np.int64)
-        known = codes < 4
-        bits = np.full(len(ids), np.nan)
-        bits[known] = -np.log2(probabilities[known, codes[known]])
-        return BaseBits(sequence, bits, probabilities)
+        ids = self.tokenizer.encode(sequence)
+        logp = everywhere(self.model, self.tokenizer, ids, mask_stride=mask_stride, batch_tokens=batch_tokens)
+        return BaseBits(sequence, -log_of_true(logp, ids, self.tokenizer) / math.log(2), np.exp(logp))
+
+    def generate(
+        self,
+        prompts: Sequences = "",
+        *,
+        length: int = 100,
+        n: int = 1,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        mode: str = "auto",
+    ) -> Generated:
+        """Continue prompts with a causal model; only A, C, G and T are written.
+
+        Args:
+            prompts: One prompt, several, or name -> prompt; the first base of an empty one is drawn evenly.
+            length: New bases.
+            n: Samples of each prompt.
+            temperature: Below 1 the likely bases become likelier; 0 takes the likeliest.
+            top_k: Draw from the k likeliest bases; 0 is all four.
+            top_p: Draw from the likeliest bases that together reach this probability.
+            seed: Seed of the draws.
+            mode: "recurrent" (constant memory), "recompute", or "auto".
+
+        Raises:
+            UserError: The model is not causal or cannot run so, or an option is out of range.
+        """
+        sampling = Sampling(temperature, top_k, top_p)
+        named = dict(_named(prompts, marks="_", empty=True))
+        options: dict[str, Any] = {"length": length, "n": n, "sampling": sampling, "seed": seed, "mode": mode}
+        return continue_prompts(self.model, self.tokenizer, named, **options)
+
+    def infill(
+        self,
+        sequences: Sequences,
+        *,
+        n: int = 1,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        steps: int | None = None,
+        order: str = "confident",
+        sweeps: int | None = None,
+    ) -> Generated:
+        """Fill the bases marked ``_`` (or, where there is no ``_``, N) with a model that sees both sides.
+
+        Args:
+            sequences: One sequence, several, or name -> sequence.
+            n: Samples of each sequence.
+            temperature: Below 1 the likely bases become likelier; 0 takes the likeliest.
+            top_k: Draw from the k likeliest bases; 0 is all four.
+            top_p: Draw from the likeliest bases that together reach this probability.
+            seed: Seed of the draws.
+            steps: Passes in which every marked base is drawn once; None: one base a pass.
+            order: Of a masked model: "confident", the bases that it is surest of first, or "random".
+            sweeps: How often each base is drawn; None: 1, or 5 with a leave-one-out model.
+
+        Raises:
+            UserError: The model is causal, nothing is marked, or an option is out of range.
+        """
+        sampling = Sampling(temperature, top_k, top_p)
+        named = dict(_named(sequences, marks="_", empty=True))
+        options: dict[str, Any] = {"n": n, "sampling": sampling, "seed": seed}
+        options |= {"steps": steps, "order": order, "sweeps": sweeps}
+        return infill(self.model, self.tokenizer, named, **options)
+
+    def saliency(
+        self,
+        sequence: str,
+        *,
+        method: str = "ism",
+        target: int | None = None,
+        position: int | None = None,
+        mask_stride: int | None = None,
+        strands: str = "model",
+    ) -> Saliency:
+        """Score every base at every position: which bases matter.
+
+        Args:
+            sequence: Bases; positions that are not A, C, G or T get no score.
+            method: "ism": replace every base by every other; "gradient": gradient times input. See
+                `seqdna.saliency.attribution`.
+            target: Class of a classifier; None: the one it predicts.
+            position: Gradient of a language model: explain its prediction of this base, 0-based; None: the middle.
+            mask_stride: Mutagenesis with a masked model: mask every k-th base together; None: one at a time.
+            strands: "model", or "both": the mean over the sequence and its reverse complement.
+
+        Raises:
+            UserError: The sequence is empty or no DNA, or the model or an option does not allow it.
+        """
+        ids = self.tokenizer.encode(self.checked(sequence))
+        options: dict[str, Any] = {"target": target, "position": position, "mask_stride": mask_stride}
+        return explain(self.model, self.tokenizer, ids, method=method, strands=strands, **options)
+
+    def predict(self, sequences: Sequences, *, batch_tokens: int = 65536) -> Predictions:
+        """Predict what a fine-tuned model says of sequences.
+
+        Args:
+            sequences: One sequence, several, or name -> sequence.
+            batch_tokens: Bases to run at once.
+
+        Raises:
+            UserError: The model was not fine-tuned, or a sequence is empty or no DNA.
+        """
+        if self.head is None:
+            raise UserError("this model was not fine-tuned; give a run folder of `seqdna finetune`.")
+        return predict(self.model, self.tokenizer, dict(_named(sequences)), self.head, batch_tokens=batch_tokens)
+
+    def score_variants(self, vcf: str | Path, fasta: str | Path | Genome, **options: Any) -> VariantScores:
+        """Score every alternative allele of a VCF; see `seqdna.variants.score_variants`."""
+        return score_variants(self, vcf, fasta, **options)
+
+    def all_snvs(self, fasta: str | Path | Genome, out: str | Path, **options: Any) -> AllSnvs | None:
+        """Score every single-nucleotide variant of a genome into a file; see `seqdna.variants.all_snvs`."""
+        return all_snvs(self, fasta, out, **options)
+
+    @staticmethod
+    def checked(sequence: str) -> str:
+        """Return a sequence if it is not empty and holds nucleotide codes only.
+
+        Raises:
+            UserError: It is empty, or holds something else.
+        """
+        ((_, text),) = _named([sequence])
+        return text
 
 
-def load(source: str | Path, *, device: str = "cpu") -> GenomeModel:
-    """Load a trained model.
+def load(source: str | Path, *, device: str = "cpu", **options: Any) -> GenomeModel:
+    """Load a trained model: ours, or a published checkpoint.
 
     Args:
-        source: A run folder of `seqdna pretrain`, or a model folder.
+        source: A run folder, a model folder, the folder or weights file of a published checkpoint, or its hub id
+            (``"owner/name"``).
         device: Where to put it.
+        options: Of published checkpoints, see `seqdna.checkpoints.read_checkpoint`.
 
     Raises:
         UserError: There is no model, or it cannot be read.
     """
     path = Path(source).expanduser()
-    if not path.exists():
-        raise UserError(f"{path}: there is no such folder; give a run folder of `seqdna pretrain` or a model folder.")
-    folder = path / "model" if (path / "model" / "config.json").is_file() else path
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{path} holds no model; give a run folder of `seqdna pretrain` or a model folder.")
-    model = load_model(folder)
-    if not isinstance(model, Caduceus):
-        raise UserError(f"{folder} holds a {type(model).__name__}, which is no genome model of seqdna.")
-    settings = _json(folder / "tokenizer.json")
-    tokenizer = NucleotideTokenizer() if settings is None else NucleotideTokenizer.from_dict(settings)
+    if not path.exists() and (not is_hub_id(source) or path.parent.is_dir()):
+        raise UserError(f"{path}: there is no such folder; give a run folder or a model folder.")
+    if path.is_dir() and own_folder(path) is None:
+        try:
+            find_weights(path)
+        except UserError as error:
+            raise UserError(f"{path} holds no model; give a run folder or a model folder.") from error
+    checkpoint = read_checkpoint(source, **options)
+    model, tokenizer = checkpoint.model, checkpoint.tokenizer
+    if not isinstance(model, DNAModel):
+        raise UserError(f"{source} holds a {type(model).__name__}, which is no genome model of seqdna.")
+    if not isinstance(tokenizer, NucleotideTokenizer):
+        raise UserError(f"{source} has a {type(tokenizer).__name__}; this takes models of single nucleotides.")
     try:
         model = model.to(device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
-    return GenomeModel(model, tokenizer, _json(path / "summary.json") if folder != path else None)
+    folder = own_folder(path)
+    head = None if folder is None or not (folder / HEAD).is_file() else load_head(folder)
+    summary = path / "summary.json"
+    return GenomeModel(model, tokenizer, read_json(summary) if folder != path and summary.is_file() else None, head)
 
 
-def _json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: it holds no table.")
-    return content
-
-
-def _named(sequences: Sequences) -> list[tuple[str, str]]:
-    """Return (name, sequence) pairs; refuses what the FASTA reader would refuse."""
+def _named(sequences: Sequences, *, marks: str = "", empty: bool = False) -> list[tuple[str, str]]:
+    """Return (name, sequence) pairs; refuses what the FASTA reader would refuse, but for `marks` and if `empty`."""
     if isinstance(sequences, Mapping):
         given: dict[str, Any] = dict(sequences)
     else:
@@ -304,22 +351,12 @@ def _named(sequences: Sequences) -> list[tuple[str, str]]:
         if not isinstance(text, str | bytes):
             raise UserError(f"sequence {name!r} is a {type(text).__name__}; give a string of bases.")
         letters = text.decode("ascii", "replace") if isinstance(text, bytes) else text
-        if not letters:
+        if not letters and not empty:
             raise UserError(f"sequence {name!r} is empty.")
-        wrong = re.search(f"[^{NUCLEOTIDES.decode()}]", letters)
+        wrong = re.search(f"[^{NUCLEOTIDES.decode()}{marks}]", letters)
         if wrong:
             raise UserError(f"sequence {name!r}: {wrong[0]!r} at position {wrong.start()} is no nucleotide code.")
         named.append((name, letters))
     if not named:
-        raise UserError("there is no sequence to embed.")
+        raise UserError("there is no sequence.")
     return named
-
-
-def _batches(order: Sequence[int], lengths: Sequence[int], most: int) -> list[list[int]]:
-    """Group indices, given by ascending length, so that a padded batch holds at most `most` ids."""
-    batches: list[list[int]] = [[]]
-    for index in order:
-        if batches[-1] and lengths[index] * (len(batches[-1]) + 1) > most:
-            batches.append([])
-        batches[-1].append(index)
-    return batches

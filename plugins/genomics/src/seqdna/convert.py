@@ -211,25 +211,31 @@ def to_published(state: Mapping[str, Tensor], config: CaduceusConfig) -> dict[st
 def config_to_published(config: CaduceusConfig) -> dict[str, Any]:
     """Return the config.json that the reference reads for a model with Mamba mixers."""
     table = {str(token): other for token, other in enumerate(config.full_complement_map)}
-    return {
-        "model_type": "caduceus",
-        "architectures": [_ARCHITECTURES[config.head]],
-        "d_model": config.d_model,
-        "n_layer": config.n_layer,
-        "vocab_size": config.padded_vocab_size,
-        "pad_vocab_size_multiple": config.pad_vocab_size_multiple,
-        "ssm_cfg": dict(config.mixer_options),
-        "rms_norm": config.norm == "rms",
-        "norm_epsilon": config.norm_epsilon,
-        "residual_in_fp32": config.residual_in_fp32,
-        "fused_add_norm": config.swap_halves,
-        "bidirectional": config.bidirectional,
-        "bidirectional_strategy": config.bidirectional_strategy,
-        "bidirectional_weight_tie": config.bidirectional_weight_tie,
-        "rcps": config.rcps,
-        "complement_map": table,
-        "pad_token_id": config.pad_token_id,
-    }
+    pooled = ("conjoin_train", "conjoin_eval") if config.head == "sequence_classification" else ()
+    classes = {"num_labels": config.num_classes, "pooling_strategy": config.pooling} if pooled else {}
+    return (
+        {name: getattr(config, name) for name in pooled}
+        | classes
+        | {
+            "model_type": "caduceus",
+            "architectures": [_ARCHITECTURES[config.head]],
+            "d_model": config.d_model,
+            "n_layer": config.n_layer,
+            "vocab_size": config.padded_vocab_size,
+            "pad_vocab_size_multiple": config.pad_vocab_size_multiple,
+            "ssm_cfg": dict(config.mixer_options),
+            "rms_norm": config.norm == "rms",
+            "norm_epsilon": config.norm_epsilon,
+            "residual_in_fp32": config.residual_in_fp32,
+            "fused_add_norm": config.swap_halves,
+            "bidirectional": config.bidirectional,
+            "bidirectional_strategy": config.bidirectional_strategy,
+            "bidirectional_weight_tie": config.bidirectional_weight_tie,
+            "rcps": config.rcps,
+            "complement_map": table,
+            "pad_token_id": config.pad_token_id,
+        }
+    )
 
 
 def load_published(
@@ -255,9 +261,11 @@ def load_published(
     raw, state = read_published(source, config)
     try:
         ours = config_from_published(raw, state, swap_halves=swap_halves)
+        tensors = from_published(state, ours)
     except KeyError as error:
         raise UserError(f"{source}: its config lacks {error}; is this a Caduceus?") from error
-    tensors = from_published(state, ours)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from error
     ours = replace_config(ours, overrides, owner="load_published")
     model = Caduceus(ours)
     # A head that the checkpoint lacks keeps its fresh weights, one that is not asked for is left behind.

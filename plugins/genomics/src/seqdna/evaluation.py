@@ -1,24 +1,36 @@
-"""How well a masked model predicts held-out bases, one position at a time.
+"""How well a model predicts held-out bases, one position at a time.
 
-Each measured base is masked alone, everything else in its window visible: the task of the two-sided
-count models, so that the bits are comparable. The bases are a fixed random subset of the held-out
-block; its Monte-Carlo error is the standard error of the mean over them. Probabilities are
-renormalised over A, C, G, T (4 of the 16 logits).
+    sites = language_sites(intervals, genome, 4096, 1024, objective="causal_lm")
+    scores = score_sites(model, sites, tokenizer)
+    evaluate(seqdna.load("runs/demo"), "other.fa", region="chr2:0-100000")
+
+A masked or a leave-one-out model sees everything else in the window, the task of the two-sided count
+models; a causal model sees what comes before, the task of the one-sided ones. The bases are a fixed
+random subset of the held-out block; its Monte-Carlo error is the standard error of the mean over them.
+Probabilities are renormalised over A, C, G, T (4 of the 16 logits).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
-from seqdna.data import EvalSites
+from seqdna.data import EvalSites, Genome, Interval, eval_sites, open_genome
+from seqdna.likelihood import at_sites, language_head, log_of_true
+from seqdna.models.base import DNAModel
 from seqdna.tokenizers import NucleotideTokenizer
+from seqsuite.errors import UserError
+from seqsuite.reports import TableView
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from seqdna.api import GenomeModel
 
 
 @dataclass(frozen=True)
@@ -47,31 +59,51 @@ def standard_error(values: np.ndarray) -> float:
     return float(values.std(ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[torch.device]:
-    """Put a model into evaluation mode without gradients; gives its device and puts the mode back."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield next(model.parameters()).device
-    finally:
-        model.train(training)
+def language_sites(
+    intervals: Sequence[Interval], genome: Genome, n: int, length: int, *, objective: str, seed: int = 0
+) -> EvalSites:
+    """Choose bases to predict, each in the window that shows the model most of what it may see.
+
+    For masked and leave-one-out models the base is in the centre. For causal models the window ends at the
+    base, so that length - 1 bases come before it (fewer where the interval begins); the first base of an
+    interval has nothing before it and is left out. The same bases are chosen otherwise.
+
+    Args:
+        intervals: Held-out intervals; those shorter than a window are not used.
+        genome: The genome.
+        n: Number of sites, at least 1.
+        length: Bases a window.
+        objective: The model's head.
+        seed: Of the choice.
+
+    Raises:
+        UserError: No interval is as long as a window, or no base is left to predict.
+    """
+    sites = eval_sites(intervals, genome, n, length, seed=seed)
+    if objective != "causal_lm":
+        return sites
+    opens = np.sort(np.array([genome.coordinate(i.record, i.start) for i in intervals], dtype=np.int64))
+    first = opens[np.searchsorted(opens, sites.coordinate, side="right") - 1]
+    inner = sites.coordinate > first
+    if not inner.any():
+        raise UserError("The held-out intervals hold no base with another before it; choose larger ones.")
+    start = np.maximum(first, sites.coordinate - length + 1)
+    return replace(sites, coordinate=sites.coordinate[inner], start=start[inner])
 
 
 def score_sites(
-    model: nn.Module,
+    model: DNAModel,
     sites: EvalSites,
     tokenizer: NucleotideTokenizer,
     *,
     batch_tokens: int = 16384,
     progress: Callable[[int], None] | None = None,
 ) -> SiteScores:
-    """Measure a masked model at sites, one masked base a window.
+    """Measure a language model at sites, one base a window.
 
     Args:
-        model: (B, L) ids -> (B, L, V) logits.
-        sites: Which bases, and their windows.
+        model: A language model.
+        sites: Which bases, and their windows; of `language_sites` for the model's objective.
         tokenizer: Gives the mask and the ids of the bases.
         batch_tokens: Ids to run at once.
         progress: Called with the number of sites done.
@@ -79,25 +111,126 @@ def score_sites(
     Returns:
         The bits at each site.
     """
-    rows = max(1, batch_tokens // sites.length)
-    bases = torch.from_numpy(tokenizer.base_ids.astype(np.int64))
     bits = np.empty(len(sites))
-    codes = tokenizer.base_codes[sites.target].astype(np.int64)
-    with evaluating(model) as device:
-        for first in range(0, len(sites), rows):
-            part = slice(first, min(first + rows, len(sites)))
-            ids = sites.windows(part).astype(np.int64)
-            place = sites.offset[part]
-            ids[np.arange(len(ids)), place] = tokenizer.mask_id
-            logits = model(torch.from_numpy(ids).to(device))
-            at_site = logits[torch.arange(len(ids)), torch.from_numpy(place)][:, bases.to(logits.device)]
-            bits[part] = _bits(at_site, torch.from_numpy(codes[part]))
-            if progress is not None:
-                progress(part.stop)
+    rows = max(1, batch_tokens // sites.length)
+    for first in range(0, len(sites), rows):
+        part = slice(first, min(first + rows, len(sites)))
+        logp = at_sites(model, tokenizer, sites.windows(part), sites.offset[part], batch_tokens=batch_tokens)
+        bits[part] = -log_of_true(logp, sites.target[part], tokenizer) / math.log(2)
+        if progress is not None:
+            progress(part.stop)
     return SiteScores(bits)
 
 
-def _bits(logits: Tensor, codes: Tensor) -> np.ndarray:
-    """Return -log2 p of the true base: (n, 4) logits and (n,) codes 0..3 -> (n,)."""
-    log_p = logits.double().log_softmax(-1).cpu()
-    return (-log_p.gather(1, codes[:, None])[:, 0] / math.log(2)).numpy()
+@dataclass(frozen=True)
+class EvaluationResult(TableView):
+    """A trained model on a genome, in bits per base.
+
+    Attributes:
+        genome: Name of the genome's file.
+        model: Name of the model.
+        objective: What a prediction sees: its head.
+        length: Bases a window.
+        census: Letters of the genome by kind.
+        sites: The measured positions.
+        bits: Bits at each of them: (n,) float64.
+    """
+
+    genome: str
+    model: str
+    objective: str
+    length: int
+    census: dict[str, int]
+    sites: EvalSites = field(repr=False)
+    bits: np.ndarray = field(repr=False)
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one row for all measured bases and one for each letter."""
+        codes = self.sites.genome.tokenizer.base_codes[self.sites.target]
+        groups = {"all": np.ones(len(codes), dtype=bool)} | {base: codes == i for i, base in enumerate("ACGT")}
+        return [
+            {
+                "base": name,
+                "positions": int(chosen.sum()),
+                "bits per base": f"{self.bits[chosen].mean():.4f}",
+                "+-": f"{standard_error(self.bits[chosen]):.4f}",
+            }
+            for name, chosen in groups.items()
+            if chosen.any()
+        ]
+
+    def figure(self) -> Figure:
+        """Draw how the bits are distributed over positions."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(5, 3), layout="constrained")
+        axes = figure.subplots()
+        axes.hist(self.bits, bins=40)
+        axes.axvline(2.0, color="black", linewidth=0.8, linestyle=":")
+        axes.set(xlabel="bits of a base", ylabel="positions")
+        return figure
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `--json` prints."""
+        return {
+            "genome": self.genome,
+            "model": self.model,
+            "objective": self.objective,
+            "length": self.length,
+            "positions": len(self.bits),
+            "bits_per_base": float(self.bits.mean()),
+            "bits_standard_error": standard_error(self.bits),
+            "census": self.census,
+        }
+
+
+def evaluate(
+    model: GenomeModel,
+    fasta: str | Path,
+    *,
+    region: str = "",
+    sites: int = 4096,
+    length: int = 0,
+    seed: int = 0,
+    batch_tokens: int = 16384,
+) -> EvaluationResult:
+    """Measure a trained language model on a genome, read with the model's own tokenizer.
+
+    Args:
+        model: From `seqdna.load`.
+        fasta: A FASTA file, or the name of a genome that comes along.
+        region: A record, or record:start-end (0-based, half open); empty: the whole genome.
+        sites: Bases to measure at most, drawn at random.
+        length: Bases a window; 0: as the model was trained, 1024 where that is not known.
+        seed: Of the draw.
+        batch_tokens: Ids to run at once.
+
+    Raises:
+        UserError: No language model, a bad genome or region, or none of its stretches holds a window.
+    """
+    objective = language_head(model.model)
+    genome = open_genome(fasta, model.tokenizer)
+    length = length or int(model.summary.get("length", 1024))
+    chosen = language_sites(parse_region(genome, region), genome, sites, length, objective=objective, seed=seed)
+    scores = score_sites(model.model, chosen, model.tokenizer, batch_tokens=batch_tokens)
+    name = model.model.name or type(model.model).__name__
+    return EvaluationResult(Path(fasta).name, name, objective, length, genome.census.to_dict(), chosen, scores.bits)
+
+
+def parse_region(genome: Genome, region: str) -> list[Interval]:
+    """Return the intervals that a region means: "", "record" or "record:start-end".
+
+    Raises:
+        UserError: Unknown record, no such bases, or it does not parse.
+    """
+    if not region:
+        return [Interval(record.name, 0, record.length) for record in genome.records]
+    names = {record.name for record in genome.records}
+    name, colon, span = region.rpartition(":")
+    if region in names or not colon:
+        return [Interval(region, 0, genome.record(region).length)]
+    first, dash, last = span.replace(",", "").partition("-")
+    if not (dash and first.isdigit() and last.isdigit() and int(first) < int(last)):
+        raise UserError(f"--region {region}: {span!r} is no start-end; give for example {name or 'chr1'}:0-100000.")
+    genome.fetch(name, int(first), int(last))  # says so if it lies outside
+    return [Interval(name, int(first), int(last))]

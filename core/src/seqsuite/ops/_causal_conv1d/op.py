@@ -140,10 +140,11 @@ class _CausalConv1d(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors  # once: what recomputes activations refuses a second look
         with torch.no_grad():
-            grads = _backward(dy, *ctx.saved_tensors, *ctx.options)
+            grads = _backward(dy, *saved, *ctx.options)
         needed = (g if need else None for g, need in zip(grads, ctx.needs_input_grad, strict=False))
-        return *once("causal_conv1d", ctx.saved_tensors, needed), None, None, None, None
+        return *once("causal_conv1d", saved, needed), None, None, None, None
 
 
 def _path(backend: str) -> ModuleType:

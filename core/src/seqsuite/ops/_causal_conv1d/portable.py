@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from seqsuite.ops._operands import compute_dtype
+from seqsuite.ops._operands import compute_dtype, room_for
 
 _aten = torch.ops.aten
 TILE = 131072
@@ -34,7 +34,8 @@ def forward(
     for rows in _rows(x):
         out = _convolve(rows, x, weight, bias, history, segment, reverse, room)
         if silu:
-            _aten.silu.out(out, out=out)
+            flat = room.flat("out", out)
+            _aten.silu.out(flat, out=flat)
         y[rows] = out
     return y
 
@@ -49,8 +50,13 @@ class _Room:
     def take(self, name: str, part: Tensor) -> Tensor:
         """Return an uninitialised tensor of the shape of `part`, in the computation's precision."""
         if name not in self._buffers:
-            self._buffers[name] = part.new_empty(part.numel(), dtype=compute_dtype(self._like))
+            self._buffers[name] = part.new_empty(room_for(part.numel()), dtype=compute_dtype(self._like))
+            self._buffers[name][part.numel() :].zero_()
         return self._buffers[name][: part.numel()].view(part.shape)
+
+    def flat(self, name: str, part: Tensor) -> Tensor:
+        """Return the buffer of `take(name, part)` up to where a whole pass over it has no remainder."""
+        return self._buffers[name][: room_for(part.numel())]
 
 
 def backward(

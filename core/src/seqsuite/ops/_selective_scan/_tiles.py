@@ -65,7 +65,7 @@ def sum_states(states: Tensor, weights: Tensor, scratch: Tensor, out: Tensor) ->
         torch.mul(*pairs[0], out=total)
         for state, weight in pairs[1:]:
             total.addcmul_(state, weight)
-    elif weights.ndim == 3:
+    elif weights.ndim == 3 or p % 16:  # torch.bmm rounds by where in memory an unaligned matrix lies
         torch.sum(torch.mul(states, weights, out=scratch), -2, out=total)
     else:
         torch.bmm(weights.reshape(-1, 1, n), states.view(-1, n, p), out=total.view(-1, 1, p))

@@ -66,8 +66,7 @@ def selective_scan(
         delta_softplus: Whether the step size is softplus of that sum.
         initial_state: State before the first step (B, D, N); with `reverse`, it enters at the right end.
         return_final_state: Whether to return the state behind the last step, (B, D, N) in compute precision.
-        reverse: Run from right to left; equals flip, run, flip, without the copies (bit for bit on a CPU where D is
-            a multiple of 16).
+        reverse: Run from right to left; equals flip, run, flip, without the copies (bit for bit on a CPU).
         seq: Padding, packing and resets. A padded step leaves the state as it is and yields 0.
         backend: "reference", "portable" or "triton"; None chooses.
 

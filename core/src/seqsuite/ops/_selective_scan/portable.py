@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqsuite.ops._operands import compute_dtype
+from seqsuite.ops._operands import compute_dtype, room_for
 from seqsuite.ops._recurrence import Recurrence
 from seqsuite.ops._selective_scan._tiles import (
     Layout,
@@ -34,9 +34,10 @@ _aten = torch.ops.aten
 class _Frame:
     """The buffers of one tile shape (R, T, G, N, P), with the recurrences bound to them."""
 
-    def __init__(self, decay: Tensor, states: Tensor, g: Tensor | None, reverse: bool) -> None:
-        self.decay, self.states = decay, states
+    def __init__(self, flat_decay: Tensor, decay: Tensor, states: Tensor, g: Tensor | None, reverse: bool) -> None:
+        self.flat_decay, self.decay, self.states = flat_decay, decay, states
         self._vectors: dict[str, Tensor] = {}
+        self._flat: dict[str, Tensor] = {}
         self.scan = Recurrence(states, decay, reverse=reverse)
         if g is None:
             return
@@ -52,8 +53,22 @@ class _Frame:
         """Return an uninitialised (R, T, D) buffer: fresh memory for every result would cost more than the result."""
         if name not in self._vectors:
             rows, steps, groups, _, p = self.decay.shape
-            self._vectors[name] = self.decay.new_empty(rows, steps, groups * p)
+            size = rows * steps * groups * p
+            self._flat[name] = self.decay.new_zeros(room_for(size))
+            self._vectors[name] = self._flat[name][:size].view(rows, steps, groups * p)
         return self._vectors[name]
+
+    def flat(self, name: str) -> Tensor:
+        """Return the whole buffer of `vector(name)`, see `room_for`."""
+        self.vector(name)
+        return self._flat[name]
+
+    def silu(self, gate: Tensor, name: str) -> Tensor:
+        """Fill the buffer of that name with the gate's SiLU and return it."""
+        out = self.vector(name).copy_(gate)
+        flat = self.flat(name)
+        _aten.silu.out(flat, out=flat)
+        return out
 
 
 class _Scan:
@@ -84,7 +99,8 @@ class _Scan:
         self.rows = row_slices(u.shape[0], *A.shape)
         self.sizes = time_sizes(u.shape[1], chunk, reverse)
         room = chunk * (self.rows[0].stop - self.rows[0].start) * A.numel()
-        self._buffers = [self.A.new_empty(room) for _ in range(3 if backward else 2)]
+        self._buffers = [self.A.new_empty(room_for(room)) for _ in range(3 if backward else 2)]
+        self._buffers[0][room:].zero_()
         self._frames: dict[tuple[int, int], _Frame] = {}
 
     def frame(self, rows: int, steps: int) -> _Frame:
@@ -92,7 +108,8 @@ class _Scan:
         if (rows, steps) not in self._frames:
             size = rows * steps * self.A.numel()
             decay, states, *g = (b[:size].view(rows, steps, *self.A.shape) for b in self._buffers)
-            self._frames[rows, steps] = _Frame(decay, states, g[0] if g else None, self.reverse)
+            flat = self._buffers[0][: room_for(size)]
+            self._frames[rows, steps] = _Frame(flat, decay, states, g[0] if g else None, self.reverse)
         return self._frames[rows, steps]
 
     def tiles(self, rows: slice, others: Sequence[Tensor | None], matrices: Sequence[Tensor] = ()) -> Iterator[Any]:
@@ -126,14 +143,15 @@ class _Tile:
         if scan.softplus:
             self.raw, self.buffer = raw, frame.vector("buffer")
             torch.neg(delta, out=raw) if scan.minus_bias is None else torch.sub(scan.minus_bias, delta, out=raw)
-            _aten.log_sigmoid_forward.output(raw, output=dt, buffer=self.buffer)
+            _aten.log_sigmoid_forward.output(frame.flat("raw"), output=frame.flat("dt"), buffer=frame.flat("buffer"))
             dt.neg_()
         else:
             dt.copy_(delta) if scan.bias is None else torch.add(delta, scan.bias, out=dt)
         self.dt = dt
         self.B, self.C = (m if m.ndim == 3 else m.to(lay.dtype).unsqueeze(-1) for m in (B, C))
         self.x = lay.channels(torch.mul(dt, self.u, out=frame.vector("x")))
-        self.decay = torch.mul(lay.channels(dt), scan.rate, out=frame.decay).exp2_()
+        self.decay = torch.mul(lay.channels(dt), scan.rate, out=frame.decay)
+        frame.flat_decay.exp2_()
         if reset is not None:
             self.decay.masked_fill_(reset[..., None, None, None], 0)
         self.states = torch.mul(self.x, self.B, out=frame.states)
@@ -178,8 +196,7 @@ def forward(
                 y_part.copy_(out)
             else:
                 inner_part.copy_(out)
-                silu = _aten.silu.out(gate.to(lay.dtype), out=tile.frame.vector("gate"))
-                torch.mul(out, silu, out=y_part)
+                torch.mul(out, tile.frame.silu(gate, "gate"), out=y_part)
     return y, lay.flat(final), starts, inner
 
 

@@ -65,6 +65,15 @@ def neighbourhoods_at(
     return Neighbourhoods(base, left, right)
 
 
+def joined(parts: Sequence[Neighbourhoods]) -> Neighbourhoods:
+    """Put neighbourhoods of the same reach behind one another."""
+    return Neighbourhoods(
+        np.concatenate([part.base for part in parts]),
+        np.concatenate([part.left for part in parts], axis=1),
+        np.concatenate([part.right for part in parts], axis=1),
+    )
+
+
 def _padded(genome: Genome, interval: Interval, start: int, end: int, reach: int) -> np.ndarray:
     first, last = max(interval.start, start - reach), min(interval.end, end + reach)
     around = np.full(end - start + 2 * reach, 4, dtype=np.uint8)

@@ -19,6 +19,7 @@ import numpy as np
 from seqdna.baselines.contexts import (
     Neighbourhoods,
     Source,
+    joined,
     look_up,
     neighbourhoods_at,
     one_sided_table,
@@ -52,6 +53,7 @@ class CountBaselines:
         site_bits: Bits of each of them by model: ``markov_0`` .., ``two_sided_0`` .., ``pool``: (n_positions,) float32.
         alpha: Smoothing found for each ``markov_k`` and ``two_sided_k``.
         validation_bits: Bits on the validation split by model.
+        elsewhere: As `site_bits`, at the sites of another genome, in their order; empty where none were given.
     """
 
     markov: dict[int, float]
@@ -65,6 +67,7 @@ class CountBaselines:
     site_bits: dict[str, np.ndarray] = field(repr=False)
     alpha: dict[str, float] = field(repr=False)
     validation_bits: dict[str, float] = field(repr=False)
+    elsewhere: dict[str, np.ndarray] = field(repr=False, default_factory=dict)
 
     def at(self, sites: EvalSites) -> dict[str, np.ndarray]:
         """Return each model's bits at evaluation sites, in their order: (len(sites),), for paired comparison.
@@ -100,19 +103,23 @@ class _Best(NamedTuple):
 
 
 class _Scores:
-    """Bits of every model as they come, on the validation rows (the first `n_valid`) and the test rows."""
+    """Bits of every model as they come, on the validation rows (the first `n_valid`) and the test rows.
 
-    def __init__(self, sites: Neighbourhoods, n_valid: int) -> None:
-        self.sites, self.n_valid = sites, n_valid
+    Rows behind the `n_test` test rows belong to another genome.
+    """
+
+    def __init__(self, sites: Neighbourhoods, n_valid: int, n_test: int) -> None:
+        self.sites, self.n_valid, self.n_test = sites, n_valid, n_test
         self.valid: dict[str, float] = {}
         self.test: dict[str, np.ndarray] = {}
+        self.elsewhere: dict[str, np.ndarray] = {}
         self.alpha: dict[str, float] = {}
 
     def add(self, name: str, probabilities: np.ndarray) -> float:
         """Note the bits of a model; return those on the validation split."""
         bits = site_bits(probabilities, self.sites.base)
         self.valid[name] = float(bits[: self.n_valid].mean(dtype=np.float64))
-        self.test[name] = bits[self.n_valid :]
+        _, self.test[name], self.elsewhere[name] = np.split(bits, [self.n_valid, self.n_valid + self.n_test])
         return self.valid[name]
 
     def fit(self, name: str, counts: np.ndarray, prior: np.ndarray) -> float:
@@ -127,6 +134,7 @@ def count_baselines(
     splits: Splits,
     *,
     sites: EvalSites | None = None,
+    elsewhere: EvalSites | None = None,
     max_order: int = 12,
     max_flank: int = 6,
     max_positions: int = 1_000_000,
@@ -142,6 +150,7 @@ def count_baselines(
         genome: The genome.
         splits: Training, validation and test intervals, none of them empty.
         sites: Evaluation sites that must be among the scored test bases.
+        elsewhere: Sites of another genome, scored with the models of this one: what transfers.
         max_order: Highest order of the one-sided chains, at most 13 (a table takes 268 MB at 12, 1.1 GB at 13).
         max_flank: Most bases on either side, at most 6 (its table takes 268 MB).
         max_positions: Score at most so many validation and so many test bases, a random subset if there are more.
@@ -162,10 +171,8 @@ def count_baselines(
     test = _positions(genome, splits.test, max_positions, seed, _TEST, "test")
     if sites is not None:
         test = np.union1d(test, sites.coordinate)
-    everywhere = neighbourhoods_at(genome, (*splits.valid, *splits.test), np.concatenate([valid, test]), reach)
-    if not (everywhere.base < 4).all():
-        raise ValueError("every evaluation site must be a known base of the test split")
-    scores = _Scores(everywhere, len(valid))
+    everywhere = _scored_bases(genome, splits, np.concatenate([valid, test]), elsewhere, reach)
+    scores = _Scores(everywhere, len(valid), len(test))
 
     def source() -> Any:
         return pieces(genome, splits.train, reach)
@@ -191,7 +198,22 @@ def count_baselines(
         site_bits=scores.test,
         alpha=scores.alpha,
         validation_bits=scores.valid,
+        elsewhere={} if elsewhere is None else scores.elsewhere,
     )
+
+
+def _scored_bases(
+    genome: Genome, splits: Splits, coordinates: np.ndarray, elsewhere: EvalSites | None, reach: int
+) -> Neighbourhoods:
+    """Return the neighbourhoods of all bases to score: of the validation and test splits, then of the other genome."""
+    parts = [neighbourhoods_at(genome, (*splits.valid, *splits.test), coordinates, reach)]
+    if elsewhere is not None:
+        records = [Interval(record.name, 0, record.length) for record in elsewhere.genome.records]
+        parts.append(neighbourhoods_at(elsewhere.genome, records, elsewhere.coordinate, reach))
+    found = joined(parts)
+    if not (found.base < 4).all():
+        raise ValueError("every evaluation site must be a known base of the test split, or of the other genome")
+    return found
 
 
 def _positions(

@@ -2,36 +2,58 @@
 
 from __future__ import annotations
 
-from seqdna.configs import EmbedConfig
+from typing import TYPE_CHECKING
+
+from seqdna.configs.embed import EmbedConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from seqdna.api import GenomeModel
+    from seqdna.embedding import Piece
 
 
 def embed(config: EmbedConfig) -> int:
-    """Embed the sequences of a FASTA file with a trained model."""
+    """Embed sequences, intervals or tiles of a genome with a trained model."""
+    from seqdna.api import load
+    from seqdna.embedding import Embedder, check_output, open_writer
+    from seqsuite.cli.output import print_json
+
+    out = check_output(config.out, overwrite=config.overwrite)
+    model = load(config.run, device=config.device)
+    options = {"layer": config.layer, "pool": config.pool, "strands": config.strands}
+    embedder = Embedder(model.model, model.tokenizer, **options, batch_tokens=config.batch_tokens)  # type: ignore[arg-type]
+    every_base = config.pool == "none"
+    settings = {"model": str(config.run), **options, "window": config.window, "step": config.step}
+    with open_writer(out, width=embedder.width, every_base=every_base, settings=settings) as writer:
+        for piece, vector in embedder(pieces(config, model)):
+            writer.add(piece, vector)
+    if config.json:
+        counts = {"sequences": writer.items, "vectors": writer.rows, "width": embedder.width}
+        print_json({"out": str(out), **counts, **settings})
+    else:
+        print(f"wrote {out}: {writer.items} sequences, {writer.rows} vectors of width {embedder.width}")
+    return 0
+
+
+def pieces(config: EmbedConfig, model: GenomeModel) -> Iterator[Piece]:
+    """Return what the options say to embed."""
     from pathlib import Path
 
-    from seqdna.api import load
-    from seqdna.data import read_fasta
+    from seqdna.data import open_genome
+    from seqdna.embedding import Tiling, bed_pieces, csv_pieces, fasta_pieces
     from seqdna.resources import resolve_genome
-    from seqsuite.cli.output import print_json, print_table
     from seqsuite.errors import UserError
 
-    out = Path(config.out).expanduser()
-    if out.suffix != ".npz":
-        raise UserError(f"--out {out} must end in .npz.")
-    if not out.parent.is_dir():
-        raise UserError(f"--out {out}: cannot write it, there is no folder {out.parent}.")
-    if out.exists() and not config.overwrite:
-        raise UserError(f"{out} exists; add --overwrite or choose another --out.")
-    model = load(config.run)
-    records = dict(read_fasta(resolve_genome(config.fasta)))
-    result = model.embed(records, pool=config.pool, batch_tokens=config.batch_tokens)
-    result.save(out)
-    if config.json:
-        print_json({"out": str(out), "sequences": len(result.names), "width": result.width, "pool": config.pool})
-        return 0
-    shown = result.table()
-    print_table(tuple(shown[0]), [tuple(row.values()) for row in shown[:10]])
-    if len(shown) > 10:
-        print(f"... and {len(shown) - 10} more")
-    print(f"wrote {out}: {len(result.names)} sequences, vectors of width {result.width}")
-    return 0
+    tiling = Tiling(config.window, config.step, config.max_length, every_base=config.pool == "none")
+    endings = {suffix.lower() for suffix in Path(config.sequences).suffixes}
+    if endings & {".csv", ".tsv"}:
+        if config.bed is not None:
+            raise UserError("--bed takes intervals of a genome; give a FASTA file in place of the table.")
+        columns = {"column": config.column, "name_column": config.name_column}
+        return csv_pieces(config.sequences, model.tokenizer, tiling, **columns)  # type: ignore[arg-type]
+    if config.name_column is not None:
+        raise UserError("--name_column is for tables; the records of a sequence file have names.")
+    if config.bed is not None:
+        return bed_pieces(config.bed, open_genome(config.sequences, model.tokenizer), tiling)
+    return fasta_pieces(resolve_genome(config.sequences), model.tokenizer, tiling)

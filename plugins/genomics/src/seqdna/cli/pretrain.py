@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def pretrain(config: PretrainConfig) -> int:
-    """Pretrain a masked language model on a genome and measure it beside count models."""
+    """Pretrain a language model on a genome and measure it beside count models."""
     from seqdna.pretraining import pretrain as run
 
     result = run(config)

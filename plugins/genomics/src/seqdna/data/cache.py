@@ -1,6 +1,6 @@
-"""The token cache: a FASTA file is converted once into a memory-mapped file of ids and a manifest beside it.
+"""The token cache: a genome is converted once into a memory-mapped file of ids and a manifest beside it.
 
-The cache lives in the user's cache folder and is found by the checksum of the FASTA file and of the tokenizer's
+The cache lives in the user's cache folder and is found by the checksum of the sequence file and of the tokenizer's
 settings, so that a changed genome or tokenizer never meets old ids and the data folder may be read-only. Files
 are written aside and renamed, ids first and manifest last; the manifest carries the checksum of the ids and its
 own, and whatever does not match is built again. Two processes may build at once: both write the same bytes.
@@ -19,8 +19,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqdna.data.fasta import check_readable, stream_fasta
+from seqdna.data.checksums import cache_folder, known_sha256, sha256
+from seqdna.data.fasta import check_readable
 from seqdna.data.genome import Genome, Record
+from seqdna.data.sequences import stream_sequences
 from seqdna.resources import GENOMES, resolve_genome
 from seqdna.tokenizers import Census, NucleotideTokenizer
 from seqsuite.errors import UserError
@@ -31,35 +33,25 @@ _ABANDONED_SECONDS = 24 * 3600
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def cache_folder() -> Path:
-    """Return where token files are kept: $SEQSUITE_CACHE, else $XDG_CACHE_HOME/seqsuite, else ~/.cache/seqsuite."""
-    own, shared = os.environ.get("SEQSUITE_CACHE"), os.environ.get("XDG_CACHE_HOME")
-    if own:
-        return Path(own).expanduser() / "genomes"
-    try:
-        return (Path(shared) if shared else Path.home() / ".cache") / "seqsuite" / "genomes"
-    except RuntimeError:
-        raise UserError("There is no home folder to keep the token cache in; set SEQSUITE_CACHE.") from None
-
-
 def open_genome(
     source: str | Path, tokenizer: NucleotideTokenizer | None = None, *, cache: str | Path | None = None
 ) -> Genome:
     """Open a genome for random access, converting it into the token cache the first time.
 
     Args:
-        source: A FASTA file (plain, gzip, bgzip) or the name of a shipped genome (``"ecoli"``).
+        source: A FASTA file (plain, gzip, bgzip), a UCSC .2bit file, a GenBank file (plain, gzip), told apart by
+            their content, or the name of a shipped genome (``"ecoli"``).
         tokenizer: How letters become ids; default as published with Caduceus.
         cache: Folder for the token files; default `cache_folder()`.
 
     Raises:
-        UserError: The FASTA file is refused (see `stream_fasta`), or the cache cannot be written.
+        UserError: The file is refused (see `stream_sequences`), or the cache cannot be written.
     """
     path = resolve_genome(source)
     check_readable(path, GENOMES)
     tokenizer = tokenizer or NucleotideTokenizer()
     folder = Path(cache).expanduser() if cache is not None else cache_folder()
-    digest = _sha256(path)
+    digest = known_sha256(path, folder)
     stem = folder / f"{digest[:24]}-{tokenizer.fingerprint()}"
     manifest = _intact(stem)
     if manifest is None:
@@ -78,14 +70,6 @@ def _manifest_path(stem: Path) -> Path:
     return stem.parent / f"{stem.name}.json"
 
 
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}).") from None
-
-
 def _seal(manifest: dict[str, Any]) -> str:
     body = {key: value for key, value in manifest.items() if key != "checksum"}
     return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
@@ -99,8 +83,9 @@ def _intact(stem: Path) -> dict[str, Any] | None:
         if not known or manifest["checksum"] != _seal(manifest):
             return None
         tokens = _tokens_path(stem)
-        whole = tokens.stat().st_size == manifest["tokens"]["bytes"] and _sha256(tokens) == manifest["tokens"]["sha256"]
-        return manifest if whole else None
+        if tokens.stat().st_size != manifest["tokens"]["bytes"]:
+            return None
+        return manifest if known_sha256(tokens, stem.parent) == manifest["tokens"]["sha256"] else None
     except (OSError, UserError, ValueError, KeyError, TypeError):
         return None
 
@@ -114,7 +99,7 @@ def _build(path: Path, digest: str, tokenizer: NucleotideTokenizer, stem: Path) 
     _write_aside(_tokens_path(stem), lambda handle: converted.update(_convert(path, tokenizer, handle)))
     after = path.stat()
     # The checksum was taken before the conversion: a file that changes under our hands must not get its name.
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or _sha256(path) != digest:
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or sha256(path) != digest:
         raise UserError(f"{path}: the file changed while it was read; try again when it is complete.")
     manifest = {
         "format": FORMAT,
@@ -139,7 +124,7 @@ def _convert(path: Path, tokenizer: NucleotideTokenizer, out: BinaryIO) -> dict[
     digest = hashlib.sha256()
     counts: dict[str, Census] = {}
     size = 0
-    for name, piece in stream_fasta(path):
+    for name, piece in stream_sequences(path):
         ids = tokenizer.encode(piece).tobytes()
         with _explained(Path(out.name).parent):
             out.write(ids)

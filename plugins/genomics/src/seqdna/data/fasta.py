@@ -12,6 +12,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
@@ -52,9 +53,20 @@ def stream_fasta(path: str | Path, *, piece_bytes: int = 1 << 20) -> Iterator[tu
     """
     source = Path(path)
     check_readable(source)
+    with unpacked(source) as handle:
+        yield from _parse(source, handle, piece_bytes)
+
+
+@contextmanager
+def unpacked(source: Path) -> Iterator[io.BufferedReader]:
+    """Open a file for reading, unpacking gzip and bgzip; whatever goes wrong inside the block is told in one line.
+
+    Raises:
+        UserError: The file is empty, cut, damaged, packed otherwise or cannot be read.
+    """
     try:
         with source.open("rb") as raw:
-            yield from _parse(source, _unpack(source, raw), piece_bytes)
+            yield _unpack(source, raw)
     except EOFError:
         raise UserError(
             f"{source}: the gzip data ends too early; the file is truncated, copy or download it again."
@@ -74,7 +86,7 @@ def read_fasta(path: str | Path) -> Iterator[tuple[str, bytes]]:
 def check_readable(source: Path, names: Iterable[str] = ()) -> None:
     """Raise a UserError that says why `source` is no file, with near names (of files beside it, and `names`)."""
     if source.is_dir():
-        raise UserError(f"{source}: is a folder; give a FASTA file.")
+        raise UserError(f"{source}: is a folder; give a file.")
     if not source.exists():
         try:
             near = [*names, *(entry.name for entry in source.parent.iterdir())]
@@ -86,6 +98,16 @@ def check_readable(source: Path, names: Iterable[str] = ()) -> None:
         raise UserError(f"{source}: is no regular file; write the sequence to a file first.")
 
 
+def is_gzip(head: bytes) -> bool:
+    """Tell whether a file that begins with `head` is packed with gzip or bgzip."""
+    return head.startswith(_GZIP)
+
+
+def is_bgzip(head: bytes) -> bool:
+    """Tell whether a file that begins with `head` (18 bytes suffice) is packed with bgzip."""
+    return is_gzip(head) and head[3:4] == b"\x04" and head[12:14] == b"BC"
+
+
 def _unpack(source: Path, raw: BinaryIO) -> io.BufferedReader:
     head = raw.read(18)
     if not head:
@@ -93,14 +115,14 @@ def _unpack(source: Path, raw: BinaryIO) -> io.BufferedReader:
     for magic, packing in _OTHER_PACKING.items():
         if head.startswith(magic):
             raise UserError(f"{source}: packed with {packing}; unpack it, or pack it with gzip or bgzip.")
-    if head.startswith(_GZIP) and head[3:4] == b"\x04" and head[12:14] == b"BC":
+    if is_bgzip(head):
         raw.seek(-min(len(_BGZIP_END), raw.seek(0, io.SEEK_END)), io.SEEK_END)
         if raw.read() != _BGZIP_END:
             raise UserError(
                 f"{source}: the bgzip end mark is missing; the file is truncated, copy or download it again."
             )
     raw.seek(0)
-    return io.BufferedReader(gzip.GzipFile(fileobj=raw) if head.startswith(_GZIP) else raw, 1 << 18)  # type: ignore[arg-type]
+    return io.BufferedReader(gzip.GzipFile(fileobj=raw) if is_gzip(head) else raw, 1 << 18)  # type: ignore[arg-type]
 
 
 def _check_start(source: Path, number: int, line: bytes) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,27 @@ class Record:
     offset: int
     length: int
     census: Census
+
+
+def outside(start: int, end: int, length: int) -> tuple[int, int, tuple[int, int]]:
+    """Return how many bases of a window lie before and behind a record of `length`, and (start, end) of the rest."""
+    left = min(max(-start, 0), end - start)
+    right = min(max(end - length, 0), end - start - left)
+    inside = (start + left, end - right) if left + right < end - start else (0, 0)
+    return left, right, inside
+
+
+class PaddedIds(NamedTuple):
+    """A window of ids (L,) uint8, and how many of them, at its left and right end, lie outside the record and are N."""
+
+    ids: np.ndarray
+    left: int
+    right: int
+
+    @property
+    def padding(self) -> int:
+        """Number of N put in for bases that the record does not have."""
+        return self.left + self.right
 
 
 class Genome:
@@ -122,6 +143,28 @@ class Genome:
         if not 0 <= start <= end <= entry.length:
             raise UserError(f"{record}:{start}-{end} reaches beyond the record, which has bases 0-{entry.length}.")
         return self.tokens[entry.offset + start : entry.offset + end]
+
+    def fetch_padded(self, record: str, start: int, end: int, strand: str = "+") -> PaddedIds:
+        """Return the ids of a window that may reach beyond the record, N where it does, and how many are N for that.
+
+        Args:
+            record: Name of the record.
+            start: First base, counted on the forward strand; may be negative.
+            end: One beyond the last base; may lie beyond the record.
+            strand: ``"-"`` gives the reverse complement of the window; `left` and `right` are its own ends.
+
+        Raises:
+            UserError: Unknown record.
+        """
+        if start > end or strand not in ("+", "-"):
+            raise ValueError(f"a window needs start <= end and a strand + or -, got {start}, {end}, {strand!r}")
+        left, right, inside = outside(start, end, self.record(record).length)
+        pad = np.array([self.tokenizer.n_id], dtype=np.uint8)
+        ids = np.concatenate((pad.repeat(left), self.fetch(record, *inside), pad.repeat(right)))
+        return PaddedIds(ids, left, right) if strand == "+" else self._reversed(PaddedIds(ids, left, right))
+
+    def _reversed(self, window: PaddedIds) -> PaddedIds:
+        return PaddedIds(self.tokenizer.reverse_complement(window.ids), window.right, window.left)
 
     def codes(self, record: str, start: int, end: int) -> np.ndarray:
         """Return bases as 0, 1, 2, 3 for A, C, G, T and 4 for anything else: (end - start,) uint8."""

@@ -7,8 +7,9 @@ training set.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from seqdna.data.genome import Genome
@@ -17,21 +18,27 @@ from seqsuite.errors import UserError
 
 @dataclass(frozen=True, order=True)
 class Interval:
-    """The bases `start` .. `end` - 1 of the record named `record`, on its forward strand."""
+    """The bases `start` .. `end` - 1 of the record named `record`, counted on its forward strand.
+
+    `strand` is ``"+"`` or ``"-"``: which strand is meant where it matters, as for a gene or a read window.
+    """
 
     record: str
     start: int
     end: int
+    strand: str = "+"
 
     def __post_init__(self) -> None:
         if not 0 <= self.start <= self.end:
             raise ValueError(f"interval {self.record}:{self.start}-{self.end} is not 0 <= start <= end")
+        if self.strand not in ("+", "-"):
+            raise ValueError(f"the strand of an interval is '+' or '-', not {self.strand!r}")
 
     def __len__(self) -> int:
         return self.end - self.start
 
     def __str__(self) -> str:
-        return f"{self.record}:{self.start}-{self.end}"
+        return f"{self.record}:{self.start}-{self.end}" + ("" if self.strand == "+" else "(-)")
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,44 @@ def first_overlap(intervals: Iterable[Interval]) -> tuple[Interval, Interval] | 
 def total_length(intervals: Iterable[Interval]) -> int:
     """Return the number of bases in `intervals`."""
     return sum(len(interval) for interval in intervals)
+
+
+def covered(intervals: Iterable[Interval], depth: int = 1) -> list[Interval]:
+    """Return the stretches that lie in at least `depth` of the intervals: sorted, forward, none touching another."""
+    steps: dict[str, dict[int, int]] = {}
+    for interval in intervals:
+        change = steps.setdefault(interval.record, {})
+        change[interval.start] = change.get(interval.start, 0) + 1
+        change[interval.end] = change.get(interval.end, 0) - 1
+    found = []
+    for record in sorted(steps):
+        level, start = 0, 0
+        for position, change_here in sorted(steps[record].items()):
+            before, level = level, level + change_here
+            if before < depth <= level:
+                start = position
+            elif level < depth <= before:
+                found.append(Interval(record, start, position))
+    return found
+
+
+def without(intervals: Iterable[Interval], removed: Iterable[Interval]) -> list[Interval]:
+    """Return what is left of each interval, in their order, once the bases of `removed` are taken out of it."""
+    blocks: dict[str, list[Interval]] = {}
+    for block in covered(removed):
+        blocks.setdefault(block.record, []).append(block)
+    left = []
+    for interval in intervals:
+        known, start = blocks.get(interval.record, []), interval.start
+        for block in known[bisect_right(known, start, key=lambda b: b.end) :]:
+            if block.start >= interval.end:
+                break
+            if start < block.start:
+                left.append(replace(interval, start=start, end=block.start))
+            start = block.end
+        if start < interval.end:
+            left.append(replace(interval, start=start))
+    return left
 
 
 def held_out_blocks(genome: Genome, *, valid: float = 0.1, test: float = 0.1) -> Splits:

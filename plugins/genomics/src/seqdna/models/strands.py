@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from seqsuite.backbones.residual import Block
-from seqsuite.mixers.base import Mixer, reverse_seq
+from seqsuite.mixers.base import Mixer, Scratch, chunks, reverse_seq
 from seqsuite.ops import Seq
 
 
@@ -95,3 +95,23 @@ class StrandBlock(Block):
         """Return the stream with the branch added, and the halves exchanged where asked for."""
         total = super().add(hidden, residual)
         return swap_strands(total) if self.swap_halves else total
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether the block can run chunk after chunk: not if the strands, read from opposite ends, are exchanged."""
+        return super().recurrent and not self.swap_halves
+
+    def add_on_disk(
+        self, hidden: Tensor, residual: Tensor | None, *, chunk: int, scratch: Scratch
+    ) -> tuple[Tensor, Tensor]:
+        """`add` for tensors on disk: the exchange takes a chunk of one strand and the opposite one of the other."""
+        hidden, total = super().add_on_disk(hidden, residual, chunk=chunk, scratch=scratch)
+        if self.swap_halves:
+            given, other = total.chunk(2)
+            length = total.shape[1]
+            for start, end in chunks(length, chunk):
+                there = slice(length - end, length - start)
+                kept = given[:, start:end].clone()
+                given[:, start:end] = rc_features(other[:, there])
+                other[:, there] = rc_features(kept)
+        return hidden, total

@@ -1,0 +1,1 @@
+"""The long convolution by FFT: see `seqsuite.ops.long_conv` and README.md."""

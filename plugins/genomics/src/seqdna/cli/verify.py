@@ -1,0 +1,21 @@
+"""`seqdna verify`."""
+
+from __future__ import annotations
+
+from seqdna.configs.checkpoints import VerifyConfig
+
+
+def verify(config: VerifyConfig) -> int:
+    """Load a checkpoint, run a fixed input and print what it is; exit code 1 if it breaks a law of its model."""
+    from seqdna.checkpoints import verify_checkpoint
+    from seqsuite.cli.output import print_json, print_table
+
+    result = verify_checkpoint(
+        config.checkpoint, length=config.length, source_config=config.source_config, revision=config.revision
+    )
+    if config.json:
+        print_json(result.to_dict())
+    else:
+        rows = result.table()
+        print_table(tuple(rows[0]), [tuple(row.values()) for row in rows], title=result.source)
+    return 0 if result.passed else 1

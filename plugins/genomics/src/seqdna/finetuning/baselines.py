@@ -1,0 +1,136 @@
+"""Simple models on the same split, so that a fine-tuned model's figures can be judged.
+
+The majority class (or the mean), linear models on one-hot bases (where all lengths are equal) and on counts of
+6-mers, and a small convolutional network trained by the same trainer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seqdna.finetuning.labelled import LabelledSet, cropped
+from seqdna.finetuning.metrics import measure
+from seqdna.finetuning.probe import fit_linear
+
+K = 6
+"""Length of the words that are counted."""
+
+_CODES = np.full(256, 4, dtype=np.uint8)
+for _letters in ("ACGT", "acgt"):
+    _CODES[np.frombuffer(_letters.encode(), dtype=np.uint8)] = np.arange(4)
+_CODES[[ord("U"), ord("u")]] = 3
+
+
+def codes(text: str) -> np.ndarray:
+    """Return 0, 1, 2, 3 for A, C, G, T and 4 for anything else: (L,) uint8."""
+    return _CODES[np.frombuffer(text.encode("ascii"), dtype=np.uint8)]
+
+
+def one_hot(sequences: Sequence[str]) -> Any:
+    """Return one-hot bases of sequences of one length: sparse (n, 4 L); other letters are all zero."""
+    from scipy import sparse
+
+    table = np.stack([codes(text) for text in sequences])
+    rows, columns = np.nonzero(table < 4)
+    places = columns * 4 + table[rows, columns]
+    shape = (len(sequences), 4 * table.shape[1])
+    return sparse.csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, places)), shape=shape)
+
+
+def kmer_counts(sequences: Sequence[str], k: int = K) -> Any:
+    """Return counts of words of k bases on the given strand: sparse (n, 4^k); words with other letters are left out."""
+    from scipy import sparse
+
+    rows, places, counts = [], [], []
+    for row, text in enumerate(sequences):
+        letters = codes(text).astype(np.int64)
+        if len(letters) < k:
+            continue
+        windows = np.lib.stride_tricks.sliding_window_view(letters, k)
+        words = (windows * 4 ** np.arange(k - 1, -1, -1)).sum(1)[(windows < 4).all(1)]
+        found, times = np.unique(words, return_counts=True)
+        rows.append(np.full(len(found), row))
+        places.append(found)
+        counts.append(times)
+    shape = (len(sequences), 4**k)
+    if not rows:
+        return sparse.csr_matrix(shape, dtype=np.float32)
+    flat = [np.concatenate(part) for part in (counts, rows, places)]
+    return sparse.csr_matrix((flat[0].astype(np.float32), (flat[1], flat[2])), shape=shape)
+
+
+def majority(train: LabelledSet, test: LabelledSet) -> dict[str, float]:
+    """Measure the guess that looks at no sequence: the training frequencies, or the training mean."""
+    if train.problem == "classification":
+        guess = np.bincount(train.targets, minlength=train.outputs) / len(train)
+    else:
+        guess = train.targets.mean(0, dtype=np.float64)
+    return measure(train.problem, np.tile(guess, (len(test), 1)), test.targets)
+
+
+def linear_baselines(
+    train: LabelledSet, valid: LabelledSet, test: LabelledSet, *, metric: str, crop: int = 0
+) -> dict[str, dict[str, float]]:
+    """Fit and measure the linear models: name -> test metrics."""
+    from seqdna.finetuning.head import Head
+
+    texts = [[cropped(text, crop) for text in part.sequences] for part in (train, valid, test)]
+    makers: dict[str, Callable[[Sequence[str]], Any]] = {f"{K}-mer counts, linear": kmer_counts}
+    if len({len(text) for part in texts for text in part}) == 1:
+        makers = {"one-hot bases, linear": one_hot, **makers}
+    head = Head(train.problem, train.classes)
+    result = {}
+    for name, make in makers.items():
+        inputs = [make(part) for part in texts]
+        model = fit_linear(
+            train.problem,
+            (inputs[0], train.targets),
+            (inputs[1], valid.targets),
+            metric=metric,
+            outputs=train.outputs,
+            standardise=False,
+        )
+        result[name] = measure(train.problem, head.scores(model.outputs(inputs[2])), test.targets)
+    return result
+
+
+class SmallCNN(nn.Module):
+    """Three convolutions over one-hot bases, then the strongest response in each of eight parts of the sequence.
+
+    Its input must be padded to one length, or the parts would depend on the batch.
+
+    Args:
+        base_ids: Token ids of A, C, G, T.
+        outputs: K.
+        channels: Channels of the convolutions.
+        dropout: In front of the last layer.
+    """
+
+    PARTS = 8
+
+    def __init__(self, base_ids: Sequence[int], outputs: int, *, channels: int = 64, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.register_buffer("base_ids", torch.tensor(list(base_ids)), persistent=False)
+        self.base_ids: Tensor
+        self.layers = nn.ModuleList(
+            nn.Conv1d(4 if not number else channels, channels, kernel, padding=kernel // 2)
+            for number, kernel in enumerate((11, 7, 5))
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.out = nn.Linear(channels * self.PARTS, outputs)
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """Return outputs (B, K) of (B, L) ids."""
+        x = (input_ids[:, None] == self.base_ids[:, None]).to(self.out.weight.dtype)  # (B, 4, L)
+        for number, layer in enumerate(self.layers):
+            x = F.relu(layer(x))
+            if number < 2 and x.shape[-1] >= 2 * self.PARTS:
+                x = F.max_pool1d(x, 2)
+        x = F.adaptive_max_pool1d(x, self.PARTS).flatten(1)
+        return self.out(self.dropout(x))

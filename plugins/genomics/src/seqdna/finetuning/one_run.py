@@ -1,0 +1,216 @@
+"""One run of a fine-tuning: train, take the best weights, measure, write its folder.
+
+A run's folder is a run folder of the trainer with two more files: `result.json` marks it as done, and
+`predictions.csv` holds what it predicts for the test rows.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from seqdna.configs.finetune import FinetuneConfig
+from seqdna.finetuning.batches import ScoringSequences, TrainingSequences
+from seqdna.finetuning.head import Head, scaled
+from seqdna.finetuning.labelled import LabelledSet
+from seqdna.finetuning.metrics import lower_is_better, measure
+from seqdna.finetuning.predict import embeddings, outputs_of, write_csv
+from seqdna.finetuning.probe import fit_linear
+from seqdna.finetuning.results import RunScores
+from seqdna.finetuning.start import HEAD, Start, new_classifier
+from seqdna.finetuning.tasks import SequenceTask, write_companions
+from seqdna.models.base import DNAModel
+from seqsuite.models.create import build_model
+from seqsuite.models.lora import add_lora
+from seqsuite.training import fit, seed_everything
+from seqsuite.training.run_folder import process_rank, told, write_json
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run works on.
+
+    Attributes:
+        name: Of the run.
+        folder: Its folder.
+        config: Its options; `steps` and `out` are this run's.
+        train: Rows to train on.
+        valid: Rows that choose the best weights.
+        test: Rows to measure on.
+        metric: What chooses.
+        start: Where from.
+    """
+
+    name: str
+    folder: Path
+    config: FinetuneConfig
+    train: LabelledSet = field(repr=False)
+    valid: LabelledSet = field(repr=False)
+    test: LabelledSet = field(repr=False)
+    metric: str
+    start: Start
+
+
+def done_before(job: Job) -> RunScores | None:
+    """Return the scores of a run that an earlier start finished."""
+    path = job.folder / "result.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return RunScores(**{**values, "rows": tuple(values["rows"])})
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def run_network(
+    job: Job, *, build: Callable[[], nn.Module] | None = None, length: int | None = None
+) -> RunScores | None:
+    """Train a network and measure its best weights.
+
+    Args:
+        job: What to work on.
+        build: Makes another network than the start's; for baselines.
+        length: Pad every batch to this length; None pads to the batch's longest.
+
+    Returns:
+        The scores; None where the run was stopped by `max_minutes`.
+    """
+    from lightning.pytorch.callbacks import EarlyStopping
+
+    began = time.monotonic()
+    config, tokenizer = job.config, job.start.tokenizer
+    head = scaled(job.train, crop=config.crop)
+    seed_everything(config.seed)
+    model = build() if build is not None else _model(job)
+    task = SequenceTask(model, config, head=head, metric=job.metric, tokenizer=tokenizer)
+    train = TrainingSequences(
+        job.train, tokenizer, batch_size=config.batch_size, seed=config.seed, crop=config.crop,
+        rc_augment=config.rc_augment, length=length,
+    )  # fmt: skip
+    valid = ScoringSequences(job.valid, tokenizer, crop=config.crop, length=length)
+    mode = "min" if lower_is_better(job.metric) else "max"
+    stops = (
+        [EarlyStopping(f"valid_{job.metric}", patience=config.patience, mode=mode, strict=False)]
+        if config.patience
+        else []
+    )
+    done = fit(task, train, valid, config, callbacks=stops, export="best", report=build is None)
+    if done.reason == "time":
+        return None
+    model.to(_device(config))
+
+    def scores(part: LabelledSet) -> np.ndarray:
+        return head.scores(outputs_of(model, tokenizer, part.sequences, head, length=length))
+
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    result = _measured(job, head, scores, steps=done.steps, trainable=trainable, began=began)
+    model.cpu()
+    return result
+
+
+def _model(job: Job) -> DNAModel:
+    config = job.config
+    model = new_classifier(
+        job.start, outputs=job.train.outputs, pooling=config.pooling, conjoin=config.conjoin, seed=config.seed
+    )
+    if config.mode == "lora":
+        add_lora(model, rank=config.lora_rank, alpha=config.lora_alpha, targets=config.lora_targets, trainable=(HEAD,))
+    elif config.mode == "frozen":
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith(f"{HEAD}."))
+    return model
+
+
+def _device(config: FinetuneConfig) -> str:
+    wanted = config.accelerator in ("auto", "gpu", "cuda")
+    return "cuda" if wanted and torch.cuda.is_available() else "cpu"
+
+
+def run_probe(job: Job) -> RunScores | None:
+    """Fit a linear model on embeddings and measure it; writes the unchanged model with the probe beside it."""
+    began = time.monotonic()
+    config, tokenizer = job.config, job.start.tokenizer
+    model = job.start.model
+    if model is None:
+        seed_everything(config.seed)
+        model = build_model(job.start.config)  # type: ignore[assignment]
+        assert isinstance(model, DNAModel)
+        model.name = job.start.name
+    model.to(_device(config))
+    poolings = tuple(config.pooling.split("+"))
+    plain = Head(job.train.problem, job.train.classes, config.crop, pooling=poolings, conjoin=config.conjoin)
+
+    def vectors(part: LabelledSet) -> np.ndarray:
+        texts = ScoringSequences(part, tokenizer, crop=config.crop).texts
+        return embeddings(model, tokenizer, texts, poolings, conjoin=config.conjoin)
+
+    found = fit_linear(
+        job.train.problem,
+        (vectors(job.train), job.train.targets),
+        (vectors(job.valid), job.valid.targets),
+        metric=job.metric,
+        outputs=job.train.outputs,
+    )
+    head = Head(
+        plain.problem, plain.classes, plain.crop, pooling=poolings, conjoin=config.conjoin,
+        weight=found.weight, bias=found.bias,
+    )  # fmt: skip
+    if process_rank() == 0:
+        _write_probe(job, model, head)
+
+    def scores(part: LabelledSet) -> np.ndarray:
+        return head.scores(outputs_of(model, tokenizer, part.sequences, head))
+
+    result = _measured(job, head, scores, steps=0, trainable=found.weight.size + found.bias.size, began=began)
+    model.cpu()
+    return result
+
+
+def _write_probe(job: Job, model: DNAModel, head: Head) -> None:
+    aside = job.folder / f".model.{os.getpid()}.tmp"
+    with told(job.folder):
+        job.folder.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        model.save_pretrained(aside)
+        write_companions(aside, job.start.tokenizer, head)
+        shutil.rmtree(job.folder / "model", ignore_errors=True)
+        os.replace(aside, job.folder / "model")
+
+
+def _measured(
+    job: Job,
+    head: Head,
+    scores: Callable[[LabelledSet], np.ndarray],
+    *,
+    steps: int,
+    trainable: int,
+    began: float,
+) -> RunScores:
+    """Measure the weights as they are, and mark the run as done."""
+    test = scores(job.test)
+    result = RunScores(
+        name=job.name,
+        seed=job.config.seed,
+        valid=measure(head.problem, scores(job.valid), job.valid.targets),
+        test=measure(head.problem, test, job.test.targets),
+        steps=steps,
+        rows=(len(job.train), len(job.valid), len(job.test)),
+        trainable=trainable,
+        seconds=time.monotonic() - began,
+    )
+    if process_rank() == 0:
+        words = zip(job.test.places, head.truth(job.test.targets), head.said(test), test, strict=True)
+        header = ["row", "label", "predicted", *(f"score_{name}" for name in head.classes)]
+        lines = ([place, truth, said, *(f"{v:.6g}" for v in row)] for place, truth, said, row in words)
+        write_csv(job.folder / "predictions.csv", header, lines)
+        write_json(job.folder / "result.json", asdict(result))
+    return result

@@ -1,0 +1,296 @@
+"""From labelled sequences to a measured model: what `seqdna finetune` does, as a function.
+
+    from seqdna.configs.finetune import FinetuneConfig
+    from seqdna.finetuning import finetune
+    result = finetune(FinetuneConfig(data="sites.csv", model="runs/mine", out="runs/sites"))
+    result.values("accuracy")
+
+Each run (seed, fold) is a run folder of its own below `runs`; a finished one is not repeated on --resume.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import math
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seqdna.configs.finetune import FinetuneConfig
+from seqdna.finetuning.baselines import SmallCNN, linear_baselines, majority
+from seqdna.finetuning.labelled import LabelledSet, class_counts, cropped, decide
+from seqdna.finetuning.metrics import choose, lower_is_better
+from seqdna.finetuning.one_run import Job, done_before, run_network, run_probe
+from seqdna.finetuning.predict import write_csv
+from seqdna.finetuning.readers import read_all
+from seqdna.finetuning.results import FinetuneResult, Metrics, RunScores
+from seqdna.finetuning.splits import Plan, plan_runs, shared_sequences
+from seqdna.finetuning.start import Start, new_classifier, open_start
+from seqsuite.errors import UserError
+from seqsuite.reports import Report
+from seqsuite.training import RunFolder
+from seqsuite.training.run_folder import process_rank, told, write_json
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What a fine-tuning stands on, checked before anything is written."""
+
+    data: LabelledSet
+    plans: list[Plan] = field(repr=False)
+    start: Start
+    metric: str
+
+
+def finetune(config: FinetuneConfig) -> FinetuneResult | None:
+    """Fine-tune a model on labelled sequences, measure it on the test rows, write the run folder.
+
+    Args:
+        config: The options.
+
+    Returns:
+        The result; None where a run is not complete (`max_minutes`) or in the further processes of a distributed run.
+
+    Raises:
+        UserError: The data, an option or the run folder; one line says what to do.
+        Interrupted: Ctrl-C; the state was saved.
+    """
+    began = time.monotonic()
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    inputs = _open(config)
+    _say(describe(inputs.data, inputs.plans))
+    folder = RunFolder(config.out)
+    prints = {"data": _fingerprint(inputs.data), **_weights_print(inputs.start)}
+    with folder.claim(config, prints):
+        if process_rank() == 0 and not config.resume:
+            for part in ("runs", "baselines"):
+                shutil.rmtree(folder.path / part, ignore_errors=True)
+            (folder.path / "predictions.csv").unlink(missing_ok=True)
+        folder.begin(config, prints)
+        scores = _runs(config, inputs, folder.path)
+        if scores is None:
+            _say("stopped before the last run was done; go on with --resume")
+            return None
+        if process_rank() != 0:
+            return None
+        baselines = _baselines(config, inputs, folder.path) if config.baselines else {}
+        result = _result(config, inputs, folder.path, scores, baselines, began)
+        _write(result, inputs, folder.path)
+        return result
+
+
+def _open(config: FinetuneConfig) -> _Inputs:
+    data = decide(read_all(config), config.problem)
+    start = open_start(config)
+    metric = choose(config.metric, data.problem, data.outputs)
+    plans = plan_runs(
+        data,
+        folds=config.folds,
+        seeds=config.seeds,
+        valid_fraction=config.valid_fraction,
+        test_fraction=config.test_fraction,
+        seed=config.seed,
+        limit=config.limit,
+    )
+    for plan in plans:
+        _check_metric(data, plan, metric)
+    if config.mode != "probe":  # a head that cannot be built ends the run here, before anything is written
+        new_classifier(start, outputs=data.outputs, pooling=config.pooling, conjoin=config.conjoin, seed=config.seed)
+    return _Inputs(data, plans, start, metric)
+
+
+def _check_metric(data: LabelledSet, plan: Plan, metric: str) -> None:
+    """Refuse a metric of ranks that is not defined on the validation rows, since it could choose nothing."""
+    if data.problem != "classification" or metric not in ("auroc", "auprc"):
+        return
+    lacking = set(range(data.outputs)) - set(data.targets[plan.valid].tolist())
+    if lacking:
+        name = data.classes[min(lacking)]
+        raise UserError(
+            f"{data.source}: no validation row is of the class {name!r}, and --metric {metric} needs all classes; give "
+            "more validation rows, or choose another --metric."
+        )
+
+
+def _fingerprint(data: LabelledSet) -> str:
+    digest = hashlib.sha256()
+    for text, split in zip(data.sequences, data.splits or ("",) * len(data), strict=True):
+        digest.update(f"{text}\t{split}\n".encode())
+    digest.update(data.targets.tobytes())
+    return digest.hexdigest()
+
+
+def _weights_print(start: Start) -> dict[str, str]:
+    """Return the fingerprint of the weights to start from; nothing where they are fresh."""
+    if start.weights is None:
+        return {}
+    digest = hashlib.sha256()
+    for name, weight in sorted(start.weights.items()):
+        digest.update(f"{name}\t{tuple(weight.shape)}\n".encode())
+        digest.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return {"weights of --model": digest.hexdigest()}
+
+
+def describe(data: LabelledSet, plans: Sequence[Plan]) -> str:
+    """Say what the data are: rows, classes, lengths and how they are divided."""
+    lengths = [len(text) for text in data.sequences]
+    span = f"{lengths[0]:,}" if data.equal_lengths else f"{min(lengths):,} to {max(lengths):,}"
+    counts = class_counts(data)
+    shown = ", ".join(f"{name} {count:,}" for name, count in list(counts.items())[:8])
+    what = f"{len(counts)} classes ({shown}{', ...' if len(counts) > 8 else ''})" if counts else ", ".join(data.classes)
+    plan = plans[0]
+    split = f"train {len(plan.train):,}, valid {len(plan.valid):,}, test {len(plan.test):,}"
+    runs = f"; {len(plans)} runs" if len(plans) > 1 else ""
+    return f"data: {len(data):,} sequences of {span} bases; {data.problem.replace('_', '-')}: {what}; {split}{runs}"
+
+
+def _job(config: FinetuneConfig, inputs: _Inputs, plan: Plan, folder: Path) -> Job:
+    """Return one run's part of the data and its options."""
+    batch = min(config.batch_size, len(plan.train))
+    batch -= batch % config.accumulate if batch > config.accumulate else 0
+    epoch = max(1, math.ceil(len(plan.train) / batch))
+    steps = config.steps or max(1, round(config.epochs * epoch))
+    options = dataclasses.replace(
+        config,
+        steps=steps,
+        batch_size=batch,
+        validate_every=config.validate_every or min(epoch, steps),
+        seed=plan.seed,
+        out=str(folder),
+        overwrite=False,
+        resume=config.resume and RunFolder(folder).holds_run,
+        folds=1,
+        seeds=1,
+    )
+    train, valid, test = (inputs.data.take(rows) for rows in (plan.train, plan.valid, plan.test))
+    return Job(plan.name, folder, options, train, valid, test, inputs.metric, inputs.start)
+
+
+def _runs(config: FinetuneConfig, inputs: _Inputs, folder: Path) -> list[RunScores] | None:
+    found = []
+    for plan in inputs.plans:
+        job = _job(config, inputs, plan, folder / "runs" / plan.name)
+        before = done_before(job) if config.resume else None
+        if before is None:
+            _say(f"run {plan.name}")
+            before = run_probe(job) if config.mode == "probe" else run_network(job)
+        if before is None:
+            return None
+        found.append(before)
+    return found
+
+
+def _baselines(config: FinetuneConfig, inputs: _Inputs, folder: Path) -> dict[str, list[Metrics]]:
+    """Fit the simple models once for each test set."""
+    result: dict[str, list[Metrics]] = {}
+    seen = set()
+    for plan in inputs.plans:
+        if plan.test.tobytes() in seen:
+            continue
+        seen.add(plan.test.tobytes())
+        _say(f"baselines on the split of {plan.name}")
+        job = _job(config, inputs, plan, folder / "baselines" / plan.name)
+        kind = "majority class" if inputs.data.problem == "classification" else "mean of the training rows"
+        found: dict[str, Metrics] = {kind: majority(job.train, job.test)}
+        found |= linear_baselines(job.train, job.valid, job.test, metric=inputs.metric, crop=config.crop)
+        network = _cnn(job)
+        if network is not None:
+            found["small CNN"] = network.test
+        for name, metrics in found.items():
+            result.setdefault(name, []).append(metrics)
+    return result
+
+
+def _cnn(job: Job) -> RunScores | None:
+    """Train the small convolutional network as the model was trained, with the learning rate that suits it."""
+    if job.config.resume and (before := done_before(job)) is not None:
+        return before
+    lengths = [len(cropped(t, job.config.crop)) for part in (job.train, job.valid, job.test) for t in part.sequences]
+    base_ids = job.start.tokenizer.base_ids.tolist()
+
+    def build() -> torch.nn.Module:
+        return SmallCNN(base_ids, job.train.outputs)
+
+    options = dataclasses.replace(
+        job.config, lr=1e-3, mode="full", conjoin=False, accumulate=1, checkpoint_activations=False
+    )
+    return run_network(dataclasses.replace(job, config=options), build=build, length=max(lengths))
+
+
+def _result(
+    config: FinetuneConfig,
+    inputs: _Inputs,
+    folder: Path,
+    scores: list[RunScores],
+    baselines: dict[str, list[Metrics]],
+    began: float,
+) -> FinetuneResult:
+    sign = -1 if lower_is_better(inputs.metric) else 1
+    best = max(scores, key=lambda run: sign * run.valid.get(inputs.metric, -math.inf * sign))
+    model = folder / "model"
+    shutil.rmtree(model, ignore_errors=True)
+    with told(model):
+        shutil.copytree(folder / "runs" / best.name / "model", model)
+        if (folder / "checkpoints").is_dir() and not any((folder / "checkpoints").iterdir()):
+            (folder / "checkpoints").rmdir()
+    return FinetuneResult(
+        folder=folder,
+        model=inputs.start.name,
+        mode=config.mode,
+        pretrained=inputs.start.pretrained,
+        problem=inputs.data.problem,
+        classes=inputs.data.classes,
+        metric=inputs.metric,
+        runs=tuple(scores),
+        best=best.name,
+        baselines=baselines,
+        shared=shared_sequences(inputs.data, inputs.plans[0]),
+        trainable=scores[0].trainable,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _write(result: FinetuneResult, inputs: _Inputs, folder: Path) -> None:
+    write_json(folder / "summary.json", result.to_dict())
+    lines: list[Sequence[Any]] = []
+    header: Sequence[str] = ()
+    for run in result.runs:
+        text = (folder / "runs" / run.name / "predictions.csv").read_text(encoding="utf-8")
+        header, *rows = csv.reader(text.splitlines())
+        lines.extend([run.name, *row] for row in rows)
+    write_csv(folder / "predictions.csv", ["run", *header], iter(lines))
+    report = Report(f"{result.title} on {Path(inputs.data.source).name}", subtitle=folder.name)
+    report.heading("Test rows").table(result.table()).text(caption(result))
+    report.figure(result.figure(), caption=f"test {result.metric}: a point a run, baselines in grey")
+    report.heading("Runs").table(result.run_table())
+    report.heading("Data").text(describe(inputs.data, inputs.plans))
+    census = [inputs.start.tokenizer.census(text) for text in inputs.data.sequences]
+    total = sum(census[1:], census[0]).to_dict()
+    report.table({name.replace("_", " "): count for name, count in total.items()}, caption="Letters")
+    options = (folder / "config.yaml").read_text(encoding="utf-8")
+    report.heading("Options").code(options).write(folder / "report.html")
+
+
+def caption(result: FinetuneResult) -> str:
+    """Say in words how the figures of a result were measured."""
+    runs = len(result.runs)
+    text = f"Weights chosen by the validation {result.metric}, measured once on the test rows"
+    text += f"; mean (least to most) of {runs} runs." if runs > 1 else "."
+    text += f" {result.trainable:,} parameters trained."
+    if result.shared:
+        text += f" {100 * result.shared:.1f} % of the test sequences are among the training or validation rows too."
+    return text
+
+
+def _say(line: str) -> None:
+    if process_rank() == 0:
+        print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,102 @@
+"""`seqdna evaluate`: a trained model on any genome, and what it says of bad input."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import seqdna
+import seqsuite
+from seqdna.cli import main
+from seqdna.configs.evaluate import EvaluateConfig
+from seqdna.data import Genome
+from seqdna.evaluation import evaluate, parse_region
+from seqsuite.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("model")
+    seqsuite.create_model("mamba_dna_debug", d_model=8, n_layer=1, vocab_size=12).save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory) -> Path:
+    draws = np.random.default_rng(0).integers(0, 4, 300)
+    path = tmp_path_factory.mktemp("genome") / "g.fa"
+    text = "".join("ACGT"[i] for i in draws)
+    path.write_text(f">one\n{text[:200]}\n>two\n{text[200:].lower()}NNNN\n")
+    return path
+
+
+def test_bits_are_the_models_own(folder, genome) -> None:
+    """Every base of a region, each from all before it in the record: what `bits` of the whole says."""
+    model = seqdna.load(folder)
+    result = evaluate(model, genome, region="two", sites=1000, length=104)
+    assert len(result.bits) == 99  # the first base has nothing before it
+    place = result.sites.coordinate - 200
+    from seqdna.data import read_fasta
+
+    text = dict(read_fasta(genome))["two"].decode()
+    np.testing.assert_allclose(result.bits, model.bits(text).bits[place], atol=1e-5)
+    assert result.census["lower_case"] == 100
+    assert "data:image" in result._repr_html_()
+    rows = {row["base"]: row for row in result.table()}
+    assert rows["all"]["positions"] == sum(rows[base]["positions"] for base in "ACGT")
+
+
+def test_command_prints_and_prints_json(folder, genome, capsys) -> None:
+    words = ["evaluate", str(folder), "--fasta", str(genome), "--length", "20", "--sites", "50"]
+    assert main(words) == 0
+    assert "4 n" in capsys.readouterr().out
+    assert main([*words, "--region", "one:0-100", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["objective"] == "causal_lm"
+    assert told["length"] == 20
+    assert math.isfinite(told["bits_per_base"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--region", "onee"], "Did you mean 'one'"),
+        (["--region", "one:5"], "'5' is no start-end"),
+        (["--region", "one:9-5"], "'9-5' is no start-end"),
+        (["--region", "one:0-999"], "one:0-999 reaches beyond the record"),
+        (["--region", "one:0-10"], "choose a smaller --length"),
+        (["--sites", "0"], "--sites is 0"),
+        (["--fasta", "nothing.fa"], "no such file"),
+        (["--length", "5000"], "choose a smaller --length"),
+    ],
+)
+def test_bad_input_is_one_line(folder, genome, capsys, words, message) -> None:
+    assert main(["evaluate", str(folder), "--fasta", str(genome), "--length", "20", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+
+
+def test_a_classifier_predicts_no_bases(genome, tmp_path, capsys) -> None:
+    seqsuite.create_model("caduceus_ps_debug", head="sequence_classification").save_pretrained(tmp_path / "c")
+    assert main(["evaluate", str(tmp_path / "c"), "--fasta", str(genome)]) == 2
+    assert "sequence_classification" in capsys.readouterr().err
+
+
+def test_regions_with_colons_in_record_names() -> None:
+    genome = Genome.from_sequences({"a:1-2": "ACGT" * 5, "b": "ACGT"})
+    assert [str(i) for i in parse_region(genome, "a:1-2")] == ["a:1-2:0-20"]
+    assert [str(i) for i in parse_region(genome, "a:1-2:3-9")] == ["a:1-2:3-9"]
+    assert len(parse_region(genome, "")) == 2
+    with pytest.raises(UserError, match="Unknown record 'c'"):
+        parse_region(genome, "c")
+
+
+def test_the_default_length_is_positive() -> None:
+    with pytest.raises(UserError, match="--length is -1"):
+        EvaluateConfig(run="x", length=-1)
