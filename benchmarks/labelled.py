@@ -115,18 +115,22 @@ def file_hash(*paths: Path) -> str:
     return digest.hexdigest()
 
 
-def weights_hash(run: str | Path) -> str:
-    """Return the SHA-256 over a run's exported config and weights.
+def model_folder(run: str | Path) -> Path:
+    """Return the folder of a run's exported model.
 
     Raises:
-        SystemExit: The folder holds none.
+        SystemExit: The run holds none.
     """
     folder = Path(run).expanduser()
     folder = folder / "model" if (folder / "model").is_dir() else folder
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
+    if not (folder / "config.json").is_file() or not list(folder.glob("*.safetensors")):
         raise SystemExit(f"{run}: holds no model; give a run folder of `seqdna pretrain`.")
-    return file_hash(folder / "config.json", *weights)
+    return folder
+
+
+def weights_hash(run: str | Path) -> str:
+    """Return the SHA-256 over a run's exported weights."""
+    return file_hash(*sorted(model_folder(run).glob("*.safetensors")))
 
 
 def table_of(piece: Piece, setting: Setting, data: Path, work: Path) -> Path:
@@ -275,8 +279,10 @@ def key_of(piece: Piece, setting: Setting, data: Path, arguments: argparse.Names
     wanted = (*mine, "file", "crop", *(("batch_size",) if piece.kind != LINEAR else ()))
     key = {name: used[name] for name in wanted} | {"seed": piece.seed, "limit": arguments.limit}
     key["data_sha256"] = file_hash(data / setting.file)
-    if piece.kind in ("scratch", "pretrained"):  # the architecture is part of the hash, from scratch as well
-        key["model_sha256"] = weights_hash(arguments.pretrained)
+    if piece.kind in ("scratch", "pretrained"):
+        key["config_sha256"] = file_hash(model_folder(arguments.pretrained) / "config.json")
+    if piece.kind == "pretrained":
+        key["weights_sha256"] = weights_hash(arguments.pretrained)
     return key
 
 
@@ -413,9 +419,8 @@ def show(names: Sequence[str], summary: dict[str, dict[str, Any]]) -> None:
 def pretraining_of(run: str | Path) -> dict[str, Any]:
     """Return what is known of the pretraining: architecture, steps, held-out bits; no paths."""
     folder = Path(run).expanduser()
-    model = folder / "model" if (folder / "model").is_dir() else folder
-    result: dict[str, Any] = {"run": folder.name, "sha256": weights_hash(run)}
-    result["config"] = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    result: dict[str, Any] = {"run": folder.name, "weights_sha256": weights_hash(run)}
+    result["config"] = json.loads((model_folder(run) / "config.json").read_text(encoding="utf-8"))
     if (folder / "summary.json").is_file():
         summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
         result |= {name: summary[name] for name in ("objective", "length", "steps", "bits_per_base") if name in summary}

@@ -517,6 +517,8 @@ def main() -> None:
         result = run(arguments)
     except UserError as error:
         raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted; call again to go on with the training") from None
     if result is not None:
         print(write_result("splice_genes_scratch" if arguments.from_scratch else "splice_genes", result))
 

@@ -6,6 +6,7 @@ import csv
 import gzip
 import importlib
 import json
+import shutil
 import sys
 from collections import Counter
 from itertools import pairwise
@@ -14,6 +15,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from seqdna.finetuning.labelled import reverse_complement
 
@@ -283,6 +285,13 @@ def test_what_is_done_is_not_done_again_and_what_is_missing_is_told(labelled, fo
 
     with pytest.raises(SystemExit, match="another epochs"):
         labelled.run(arguments_of(labelled, folder, pretrained, "--epochs", "2"))
+    # Other weights change the pretrained model's figures and no others.
+    other = folder / "other"
+    shutil.copytree(pretrained, other)
+    weights = load_file(other / "model.safetensors")
+    save_file({name: weight + 1 for name, weight in weights.items()}, other / "model.safetensors")
+    with pytest.raises(SystemExit, match=r"uci.pretrained.seed_0.*another weights_sha256"):
+        labelled.run(arguments_of(labelled, folder, other))
 
 
 def test_the_summary_takes_means_over_splits_and_pairs_seeds(labelled) -> None:
