@@ -36,6 +36,7 @@ from seqsuite.ops import use_backend
 SIZE = {"d_model": 128, "n_layer": 4}
 LENGTHS = (1024, 8192, 32768)
 LONG = (16384, 65536, 262144, 1000000)
+CHUNKED = ("mamba_dna:chunks", "caduceus_ps:chunks", "leave_one_out:chunks", "hyenadna_large_1m:chunks")
 QUADRATIC = 1024  # transformers' own loop is not run with gradients beyond this length
 Run = Callable[[Tensor, bool], None]
 
@@ -88,7 +89,9 @@ def families() -> dict[str, dict[str, Run]]:
         "transformers with mambapy": transformers_mamba(mambapy=True),
     }
     caduceus = {"seqsuite": ours("caduceus_ps", "portable"), "sequential scan": ours("caduceus_ps", "reference")}
-    return {"causal Mamba": causal, "Caduceus-PS": caduceus}
+    # One row of a leave-one-out model trains on every base, one of Caduceus on its masked bases.
+    both = {"seqsuite": ours("leave_one_out", "portable"), "Caduceus-PS": caduceus["seqsuite"]}
+    return {"causal Mamba": causal, "Caduceus-PS": caduceus, "leave-one-out": both}
 
 
 def measure(runs: dict[str, Run], length: int, backward: bool, seconds: float) -> dict[str, float]:
@@ -123,7 +126,8 @@ def peak(kind: str, length: int) -> float:
 def child(kind: str, length: int) -> None:
     """Print by how much the anonymous memory's high-water mark rises; pages of spilled files are the kernel's."""
     name, _, how = kind.partition(":")
-    model = seqsuite.create_model(name, **SIZE).eval()
+    longest = {"mixer_options": {"l_max": max(LONG)}} if name.startswith("hyenadna") else {}
+    model = seqsuite.create_model(name, **SIZE, **longest).eval()
 
     def go(n: int) -> None:
         ids = random_ids(n)[0].numpy().astype(np.uint8)
@@ -194,7 +198,7 @@ def main() -> None:
     memory: dict[str, dict[str, float]] = {}
     slopes: dict[str, float] = {}
     long = (4096, 16384, 65536) if options.quick else LONG
-    for kind in ("mamba_dna:chunks", "caduceus_ps:chunks", "leave_one_out:chunks", "caduceus_ps:whole"):
+    for kind in CHUNKED + ("caduceus_ps:whole",):
         tried = [n for n in long if kind.endswith("chunks") or n <= 65536]
         memory[kind] = {str(n): peak(kind, n) for n in tried}
         slopes[kind] = slope(tried, list(memory[kind].values()))

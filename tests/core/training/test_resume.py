@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 
 from seqsuite.errors import UserError
 from seqsuite.training import Interrupted, RunFolder
+from seqsuite.training.callbacks import Keeper
 from seqsuite.training.checkpoint_io import load_checkpoint
 
 TIMES = ("seconds", "tokens_per_second")
@@ -245,6 +246,26 @@ def test_best_and_newest_are_kept(toy: Any, tmp_path: Path) -> None:
     assert names == ["best.ckpt", "step-00000010.ckpt", "step-00000011.ckpt", "step-00000012.ckpt"]
     valid = {int(row["step"]): float(row["valid_loss"]) for row in rows(tmp_path) if row["valid_loss"]}
     assert torch.load(result.best, weights_only=True)["global_step"] == min(valid, key=lambda step: valid[step])
+
+
+def test_killed_between_a_checkpoint_and_its_name_as_the_best(
+    toy: Any, unbroken: Any, tmp_path: Path, monkeypatch: Any
+) -> None:
+    whole = unbroken()
+    step = torch.load(whole.result.best, weights_only=True)["global_step"]
+
+    def killed(keeper: Keeper, path: Path) -> None:
+        if path == keeper.folder.checkpoint(step):
+            raise RuntimeError("killed")
+        copy_best(keeper, path)
+
+    copy_best = Keeper._copy_best
+    monkeypatch.setattr(Keeper, "_copy_best", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        toy(tmp_path)
+    monkeypatch.undo()
+    resumed = toy(tmp_path, resume=True)
+    assert torch.load(resumed.result.best, weights_only=True)["global_step"] == step
 
 
 @pytest.mark.parametrize("which", ["last", "best"])

@@ -234,3 +234,13 @@ def test_a_damaged_model_is_one_line(folder, tmp_path, name) -> None:
     (copy / name).write_bytes(b"{ not what it was")
     with pytest.raises(UserError, match=r"copy"):
         seqdna.load(copy)
+
+
+@pytest.mark.parametrize(("text", "told"), [("ACGTNNRA", "3 of 8 letters are no A, C, G or T"), ("ACGTacgt", "")])
+def test_letters_that_are_no_base_are_counted(tmp_path, capsys, text, told) -> None:
+    seqsuite.create_model("caduceus_ps_debug").save_pretrained(tmp_path / "model")
+    (tmp_path / "g.fa").write_text(f">c\n{text}\n")
+    assert main(["embed", str(tmp_path / "model"), str(tmp_path / "g.fa"), "--out", str(tmp_path / "v.npz")]) == 0
+    err = capsys.readouterr().err
+    assert told in err
+    assert bool(err) == bool(told)

@@ -16,6 +16,7 @@ from seqdna.cli import main
 from seqdna.configs.evaluate import EvaluateConfig
 from seqdna.data import Genome
 from seqdna.evaluation import evaluate, parse_region
+from seqdna.tokenizers import NucleotideTokenizer
 from seqsuite.errors import UserError
 
 
@@ -82,6 +83,20 @@ def test_bad_input_is_one_line(folder, genome, capsys, words, message) -> None:
     assert message in line
 
 
+def test_errors_of_a_region_name_the_genome(folder, genome, capsys) -> None:
+    assert main(["evaluate", str(folder), "--fasta", str(genome), "--length", "20", "--region", "chrX"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{genome}: --region chrX: unknown record 'chrX'" in line
+
+
+def test_one_base_has_no_standard_error_and_its_json_is_json(folder, genome, capsys) -> None:
+    def refuse(word: str) -> float:
+        raise AssertionError(word)
+
+    assert main(["evaluate", str(folder), "--fasta", str(genome), "--length", "20", "--sites", "1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out, parse_constant=refuse)["bits_standard_error"] is None
+
+
 def test_a_classifier_predicts_no_bases(genome, tmp_path, capsys) -> None:
     seqsuite.create_model("caduceus_ps_debug", head="sequence_classification").save_pretrained(tmp_path / "c")
     assert main(["evaluate", str(tmp_path / "c"), "--fasta", str(genome)]) == 2
@@ -93,10 +108,25 @@ def test_regions_with_colons_in_record_names() -> None:
     assert [str(i) for i in parse_region(genome, "a:1-2")] == ["a:1-2:0-20"]
     assert [str(i) for i in parse_region(genome, "a:1-2:3-9")] == ["a:1-2:3-9"]
     assert len(parse_region(genome, "")) == 2
-    with pytest.raises(UserError, match="Unknown record 'c'"):
+    with pytest.raises(UserError, match="--region c: unknown record 'c'"):
         parse_region(genome, "c")
+
+
+def test_a_region_may_call_a_record_by_its_other_name() -> None:
+    genome = Genome.from_sequences({"chr1": "ACGT" * 5, "MT": "ACGT"})
+    assert [str(i) for i in parse_region(genome, "1:3-9")] == ["chr1:3-9"]
+    assert [str(i) for i in parse_region(genome, "chrM")] == ["MT:0-4"]
 
 
 def test_the_default_length_is_positive() -> None:
     with pytest.raises(UserError, match="--length is -1"):
         EvaluateConfig(run="x", length=-1)
+
+
+def test_a_window_longer_than_the_model_reads(genome, tmp_path, capsys) -> None:
+    model = seqsuite.create_model("hyenadna_debug", vocab_size=12, mixer_options={"l_max": 16})
+    model.save_pretrained(tmp_path / "h")
+    (tmp_path / "h" / "tokenizer.json").write_text(json.dumps(NucleotideTokenizer().to_dict()))
+    assert main(["evaluate", str(tmp_path / "h"), "--fasta", str(genome), "--length", "20"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--length is 20, and this model reads at most 16 bases" in line

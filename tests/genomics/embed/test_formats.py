@@ -172,3 +172,13 @@ def test_a_long_record_runs_in_bounded_memory(tmp_path) -> None:
         assert saved["vectors"].shape == (3_300_000, 4)
     grown = float(done.stdout.split()[-1])
     assert grown < 30, f"{grown:.0f} MiB"
+
+
+@pytest.mark.parametrize("ending", [".npz", ".parquet", ".zarr"])
+def test_a_folder_of_something_else_is_not_replaced(tmp_path, ending) -> None:
+    target = tmp_path / f"mine{ending}"
+    target.mkdir()
+    (target / "precious").write_text("x")
+    with pytest.raises(UserError, match="a folder of something else"):
+        check_output(target, overwrite=True)
+    assert (target / "precious").read_text() == "x"

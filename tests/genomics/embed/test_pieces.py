@@ -58,9 +58,10 @@ def test_too_long_for_one_piece() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"window": 0}, "--window is 0"),
+        ({"window": -1}, "--window is -1"),
         ({"window": 4, "step": 0}, "--step is 0"),
         ({"step": 3}, "--step needs a --window"),
+        ({"window": 0, "step": 3}, "--step needs a --window"),
         ({"window": 4, "step": 5, "every_base": True}, "--step 5 is longer than --window 4"),
     ],
 )

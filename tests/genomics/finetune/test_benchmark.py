@@ -132,3 +132,17 @@ def test_predict_reads_tables_and_fasta(folder, tmp_path, capsys) -> None:
     assert one[0] == "sequence,predicted,0,1"
     assert [line.partition(",")[2] for line in one] == [line.partition(",")[2] for line in two]
     assert [line.partition(",")[0] for line in two[1:]] == ["line 2", "line 3"]
+
+
+def test_a_mistake_in_the_last_data_set_is_told_before_the_first_is_trained(tmp_path, capsys) -> None:
+    suite = tmp_path / "suite"
+    for name, labels in (("A", "01"), ("B", "00")):
+        (suite / name).mkdir(parents=True)
+        for split in ("train", "test"):
+            rows = "".join(f">s{i}|{labels[i % 2]}\nACGTTATAAGCG\n" for i in range(20))
+            (suite / name / f"{split}.fna").write_text(rows)
+    words = ["benchmark", str(suite), "--model", "caduceus_ps_debug", "--quick", "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "B: all 40 rows have the label '0'" in line
+    assert not (tmp_path / "out").exists()

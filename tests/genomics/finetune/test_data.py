@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import gzip
 from itertools import pairwise
 
@@ -32,7 +34,7 @@ def rows_of(labels: list[tuple[str, ...]], columns: tuple[str, ...] = ("label",)
         (["0", "1", "1"], "classification", ("0", "1")),
         (["10", "9", "9"], "classification", ("9", "10")),
         (["yes", "no", "no"], "classification", ("no", "yes")),
-        (["1", "b", "0.5"], "classification", ("0.5", "1", "b")),
+        (["1", "b", "2"], "classification", ("1", "2", "b")),
         (["0.5", "1", "2"], "regression", ("label",)),
         (["1.0", "2.0", "3.0"], "regression", ("label",)),
         (["-1e-3", "2", "7"], "regression", ("label",)),
@@ -45,6 +47,13 @@ def test_one_column(labels, problem, classes) -> None:
         assert [data.classes[k] for k in data.targets] == labels
     else:
         np.testing.assert_allclose(data.targets[:, 0], [float(label) for label in labels])
+
+
+def test_words_among_fractions_are_the_users_choice() -> None:
+    rows = rows_of([("1",), ("b",), ("0.5",)])
+    with pytest.raises(UserError, match=r"x.csv, line 3: the label 'label' is 'b', not a number as '0.5' is"):
+        decide(rows)
+    assert decide(rows, "classification").classes == ("0.5", "1", "b")
 
 
 def test_several_columns() -> None:
@@ -191,6 +200,8 @@ def test_shared_sequences_are_found_on_either_strand() -> None:
     (plan,) = plan_runs(labelled(40))
     plan = type(plan)("p", 0, np.array([0]), np.array([1]), np.array([2, 3]))
     assert shared_sequences(data, plan) == 0.5
+    texts = ("AACC", "ACGT", "gguu", "AAAA")
+    assert shared_sequences(dataclasses.replace(data, sequences=texts), plan) == 0.5
 
 
 def test_rows_of_like_length_meet_and_none_is_lost() -> None:
@@ -231,3 +242,19 @@ def test_epochs_are_whole() -> None:
     rows = [train[position][0] for position in range(15)]
     assert all(sorted(rows[first : first + 5]) == [0, 1, 2, 3, 4] for first in (0, 5, 10))
     assert any(a != b for a, b in pairwise([rows[0:5], rows[5:10], rows[10:15]]))
+
+
+def test_cells_may_be_as_long_as_a_chromosome(tmp_path) -> None:
+    limit = csv.field_size_limit()
+    long = "ACGT" * 50_000
+    (tmp_path / "d.csv").write_text(f"sequence,label\n{long},0\nAC,1\n")
+    rows = read_table(tmp_path / "d.csv")
+    assert rows.sequences == (long, "AC")
+    assert csv.field_size_limit() == limit
+
+
+def test_the_limit_draws_the_same_test_rows_for_every_seed() -> None:
+    plans = plan_runs(labelled(60), seeds=3, limit=10)
+    assert [len(plan.test) for plan in plans] == [10, 10, 10]
+    assert len({plan.test.tobytes() for plan in plans}) == 1
+    assert len({plan.train.tobytes() for plan in plans}) == 3

@@ -62,6 +62,15 @@ def fails(capsys, *words: str) -> str:
         ("sequence,a,b\nACGT,0,2\nAC,1,1\n", ("--labels", "a,b", "--problem", "multi_label"), "line 2: the label 'b' "
          "is '2', not 0 or 1"),
         ("sequence,a,b\nACGT,0,2\nAC,1,1\n", ("--labels", "a,b", "--problem", "classification"), "one label column"),
+        ("sequence,label,split\nACGT,0,train\nAC,1,train\nA,2,test\n", (), "d.csv, line 4: no training row has the "
+         "label '2'; mend the label, give training rows of this class, or remove the row"),
+        ("sequence,label\nACGT,0.5\nAC,inf\nA,2.5\n", (), "d.csv, line 3: the label 'label' is 'inf', not a number as "
+         "'0.5' is; mend it, or say --problem classification"),
+        ("sequence,label,split\nACGT,0.5,train\nAC,1.5,train\nA,2.5,valid\nA,0.1,test\n", (), "all validation rows "
+         "have one value of 'label', and --metric r2 needs different ones"),
+        ("sequence,a,b,split\nACGT,0,1,train\nAC,1,0,train\nA,1,0,valid\nA,0,1,test\n", ("--labels", "a,b"), "every "
+         "label is the same in all validation rows, and --metric auroc needs both values of one"),
+        ('"sequence,label\nACGT,0\n', (), "d.csv, line 2: unexpected end of data; mend the quotes"),
     ],
 )  # fmt: skip
 def test_data(tmp_path, monkeypatch, capsys, text, flags, message) -> None:
@@ -86,6 +95,100 @@ def test_files(tmp_path, monkeypatch, capsys, name, content, message) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / name).write_bytes(content)
     assert message in fails(capsys, name, "--model", "caduceus_ps_debug", "--out", "run")
+
+
+def test_the_file_that_doubles_a_split_is_the_one_named(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text("sequence,label,split\nACGT,0,train\nAC,1,train\nA,1,test\n")
+    (tmp_path / "more.csv").write_text(GOOD)
+    line = fails(capsys, "d.csv", "--valid", "more.csv", "--test", "more.csv", "--model", "caduceus_ps_debug")
+    assert "d.csv says itself which rows are for test; leave out --test." in line
+
+
+def test_layers_that_are_not_there_leave_no_folder(tmp_path, monkeypatch, capsys, pretrained) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "d.csv", motif_rows(20))
+    words = ("d.csv", "--model", str(pretrained), "--mode", "lora", "--lora_targets", "inproj", "--out", "run")
+    assert "--lora_targets: Unknown linear layer 'inproj'. Did you mean 'in_proj'" in fails(capsys, *words)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("mode", [(), ("--mode", "probe")])
+def test_a_sequence_longer_than_the_model_reads_is_named_before_anything_is_written(
+    tmp_path, monkeypatch, capsys, mode
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "d.csv", [*motif_rows(20), ("ACGT" * 20, "1")])
+    small = ("--model", "hyenadna_debug", "--model_options.mixer_options.l_max", "64", "--steps", "1")
+    words = ("d.csv", *small, "--baselines", "false", "--out", "run", *mode)
+    line = fails(capsys, *words)
+    assert "d.csv, line 22: has 80 bases, and this model reads at most 64; cut it, or add --crop 64." in line
+    assert not (tmp_path / "run").exists()
+    assert main(["finetune", *words, "--crop", "64"]) == 0
+    assert main(["predict", "run", "d.csv", "--out", "p.csv"]) == 0  # the crop is part of the model's folder
+    (tmp_path / "run2").mkdir()
+    write_rows(tmp_path / "e.csv", motif_rows(20))
+    assert main(["finetune", "e.csv", *small, "--baselines", "false", "--out", "run2", *mode]) == 0
+    capsys.readouterr()
+    assert main(["predict", "run2", "d.csv", "--out", "q.csv"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "sequence 'line 22': has 80 bases, and this model reads at most 64" in line
+    assert not (tmp_path / "q.csv").exists()
+
+
+def test_what_is_not_ours_is_left_alone(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "d.csv", motif_rows(20))
+    (tmp_path / "runs" / "precious").mkdir(parents=True)
+    (tmp_path / "runs" / "precious" / "weights").write_text("mine")
+    words = ("d.csv", "--model", "caduceus_ps_debug", "--steps", "1", "--baselines", "false", "--out", ".")
+    for flags in ((), ("--overwrite",)):
+        assert "holds no run, but runs, which one would write" in fails(capsys, *words, *flags)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d.csv", "runs"]
+    assert (tmp_path / "runs" / "precious" / "weights").read_text() == "mine"
+    (tmp_path / "runs").rename(tmp_path / "kept")
+    (tmp_path / "predictions.csv").write_text("mine")
+    assert "holds no run, but predictions.csv" in fails(capsys, *words)
+    assert (tmp_path / "predictions.csv").read_text() == "mine"
+
+
+def test_finished_seeds_of_a_killed_run_are_not_lost(tmp_path, monkeypatch, capsys) -> None:
+    from seqdna.finetuning import run
+
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "d.csv", motif_rows(20))
+    words = (
+        "d.csv",
+        "--model",
+        "caduceus_ps_debug",
+        "--steps",
+        "1",
+        "--baselines",
+        "false",
+        "--seeds",
+        "2",
+        "--out",
+        "r",
+    )
+
+    def killed(*_words: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run, "_result", killed)
+        assert main(["finetune", *words]) == 130
+    first = tmp_path / "r" / "runs" / "seed_0" / "result.json"
+    capsys.readouterr()
+    before = first.read_bytes()
+    assert main(["finetune", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()  # a refusal is the first and only thing said
+    assert "r already holds a run; add --resume or --overwrite" in line
+    assert first.read_bytes() == before
+    assert main(["finetune", *words, "--resume"]) == 0
+    assert first.read_bytes() == before
+    (tmp_path / "r" / "runs" / "notes").mkdir()
+    assert main(["finetune", *words, "--seeds", "1", "--overwrite"]) == 0
+    assert sorted(path.name for path in (tmp_path / "r" / "runs").iterdir()) == ["notes", "seed_0"]
 
 
 def test_intervals(tmp_path, monkeypatch, capsys) -> None:

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 import seqdna
 import seqsuite
 from seqdna.configs.finetune import FinetuneConfig
-from seqdna.finetuning import finetune
+from seqdna.finetuning import finetune, one_run
 from seqdna.finetuning.head import load_head
 from seqdna.finetuning.labelled import reverse_complement
 from seqdna.finetuning.metrics import measure
@@ -205,6 +205,24 @@ def test_patience_ends_a_run_that_stands_still(table, tmp_path) -> None:
     assert result.runs[0].steps == 3 * epoch
 
 
+def test_a_run_that_had_stopped_early_stays_stopped_when_resumed(table, tmp_path, monkeypatch) -> None:
+    """A kill between the end of training and the result must not lead to more training, or to other weights."""
+    options = {"lr": 0.0, "weight_decay": 0.0, "epochs": 20.0, "limit": 0, "patience": 2}
+    data = table(motif_rows(60))
+    whole = run(data, "caduceus_ph_debug", tmp_path / "whole", **options)
+
+    def killed(*_words: object, **_options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(one_run, "_measured", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, "caduceus_ph_debug", tmp_path / "cut", **options)
+    again = run(data, "caduceus_ph_debug", tmp_path / "cut", resume=True, **options)
+    assert again.runs[0].steps == whole.runs[0].steps
+    assert again.runs[0].test == whole.runs[0].test
+
+
 def test_the_weights_with_less_loss_are_kept_between_equals(motif_run) -> None:
     folder = motif_run[0].folder / "runs" / "seed_0"
     with open(RunFolder(folder).metrics, newline="") as file:
@@ -245,6 +263,12 @@ def test_a_linear_probe_reads_composition(table, tmp_path) -> None:
     assert result.values("accuracy")[0] > 0.85
     assert load_head(tmp_path / "run").crop == 90
     assert result.runs[0].steps == 0
+
+
+def test_a_probe_of_several_poolings_stands_beside_the_baselines(table, tmp_path) -> None:
+    flags = {"mode": "probe", "pooling": "mean+max", "baselines": True, "limit": 0}
+    result = run(table(motif_rows(60)), "caduceus_ps_debug", tmp_path / "run", **flags)
+    assert "small CNN" in result.baselines
 
 
 def test_one_seed_gives_one_result(table, tmp_path) -> None:

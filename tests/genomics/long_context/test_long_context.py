@@ -24,6 +24,12 @@ MODELS = {
     "causal, float32 stream": ("mamba_dna_debug", {"residual_in_fp32": True}),
     "leave one out": ("leave_one_out_debug", {}),
     "hyenadna": ("hyenadna_debug", {}),
+    "hyenadna, untied": ("hyenadna_debug", {"tie_embeddings": False}),
+    "caduceus_ph of hyenas, tied": ("caduceus_ph_debug", {"mixer": "hyena", "mixer_options": {"l_max": 256}}),
+    "caduceus_ps of hyenas, tied": (
+        "caduceus_ps_debug",
+        {"mixer": "hyena", "mixer_options": {"l_max": 256, "order": 3}, "swap_halves": True},
+    ),
     "caduceus_ph of hyenas": (
         "caduceus_ph_debug",
         {"mixer": "hyena", "mixer_options": {"l_max": 256}, "bidirectional_weight_tie": False},

@@ -165,3 +165,11 @@ def test_the_whole_of_jaspar(real_data) -> None:
     found = max((hit for hit in hits if hit.motif.id == ctcf.id), key=lambda hit: hit.score)
     assert (found.start, found.strand) == (40, "+")
     assert found.score == pytest.approx(ctcf.log_odds.max(1).sum())
+
+
+def test_a_genome_in_place_of_motifs_is_one_short_line(tmp_path) -> None:
+    path = tmp_path / "g.fa"
+    path.write_text(">c\n" + "ACGTTGCA" * 1000 + "\n")
+    with pytest.raises(UserError, match="is no JASPAR file") as told:
+        read_motifs(path)
+    assert len(str(told.value)) < 150 + len(str(path))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from seqdna.configs import PretrainConfig
-from seqdna.data import Genome, total_length
+from seqdna.data import Genome, Interval, Splits, total_length
 from seqdna.evaluation import language_sites
+from seqdna.pretraining.inputs import resolve_model
 from seqdna.pretraining.splits import open_splits
 from seqsuite.errors import UserError
 
@@ -105,6 +108,16 @@ def test_options_that_do_not_fit(options, message) -> None:
         PretrainConfig(**options)
 
 
+def test_text_in_nested_options_is_read_and_a_word_for_a_number_is_refused() -> None:
+    config = PretrainConfig(model="hyenadna_debug", length=64, model_options={"mixer_options": {"l_max": "80"}})
+    assert config.model_options == {"mixer_options": {"l_max": 80}}
+    assert resolve_model(config)[0].mixer_options["l_max"] == 80
+    with pytest.raises(UserError, match="takes at most 60 bases"):
+        resolve_model(replace(config, model_options={"mixer_options": {"l_max": "60"}}))
+    with pytest.raises(UserError, match="l_max is 'lots'; it must be a whole number above 0"):
+        resolve_model(replace(config, model_options={"mixer_options": {"l_max": "lots"}}))
+
+
 def test_causal_sites_are_the_same_bases_with_all_that_comes_before(genome) -> None:
     splits, _ = open_splits(PretrainConfig(valid_fraction=0.2, test_fraction=0.5), genome)
     centred, ending = (
@@ -121,3 +134,29 @@ def test_causal_sites_are_the_same_bases_with_all_that_comes_before(genome) -> N
         assert first <= start
     windows = ending.windows(slice(None))
     assert (windows[np.arange(len(ending)), ending.offset] == ending.target).all()
+
+
+@pytest.mark.parametrize("windows", ["random", "hyenadna"])
+def test_intervals_must_hold_something_out(genome, tmp_path, windows) -> None:
+    path = tmp_path / "split.bed"
+    for lacking, rest in (("valid", "chr2\t0\t500\ttest\n"), ("test", "chr2\t0\t500\tvalid\n")):
+        path.write_text(f"chr1\t0\t900\ttrain\n{rest}")
+        with pytest.raises(UserError, match=rf"split.bed: no interval is marked {lacking} in column 4"):
+            open_splits(PretrainConfig(intervals=str(path), length=64, windows=windows), genome)
+
+
+def test_a_wrong_chromosome_names_file_and_flags(genome) -> None:
+    config = PretrainConfig(fasta="x.fa", valid_chromosomes="chr9", test_chromosomes="chr3")
+    with pytest.raises(UserError, match=r"x.fa, the split by --valid_chromosomes.* [uU]nknown record 'chr9'. Did you"):
+        open_splits(config, genome)
+
+
+def test_more_bases_than_can_be_counted_are_refused_before_training(genome, monkeypatch) -> None:
+    from seqdna.pretraining import inputs
+
+    whole = Interval("chr1", 0, 2**32)
+    monkeypatch.setattr(inputs, "open_genome", lambda *_: genome)
+    monkeypatch.setattr(inputs, "open_splits", lambda *_: (Splits((whole,), (), ()), None))
+    config = PretrainConfig(fasta="huge.fa")
+    with pytest.raises(UserError, match=r"huge.fa, the training part: Count models take .* or --baselines false"):
+        inputs.open_inputs(config, resolve_model(config)[0])

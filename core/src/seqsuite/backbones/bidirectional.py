@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from seqsuite.errors import UserError
-from seqsuite.mixers.base import Mixer, ProjectedMixer, Read, Scratch, State, chunks, run_reversed
+from seqsuite.mixers.base import Mixer, ProjectedMixer, Read, Scratch, chunks, run_reversed
 from seqsuite.ops import Seq
 
 Combine = Literal["add", "multiply", "concat"]
@@ -91,7 +91,7 @@ class Bidirectional(Mixer):
         if self.tie == "projections":
             assert isinstance(self.forward_mixer, ProjectedMixer)
             assert isinstance(member, ProjectedMixer)
-            member = _Borrowing(member, self.forward_mixer)
+            member = member.behind_projections_of(self.forward_mixer)
         backwards = scratch(*out.shape)
         member.sweep(
             lambda start, end: read(length - end, length - start).flip(1), backwards, chunk=chunk, scratch=scratch
@@ -109,16 +109,3 @@ class Bidirectional(Mixer):
             return left_to_right * right_to_left
         assert self.merge is not None
         return self.merge(torch.cat((left_to_right, right_to_left), dim=-1))
-
-
-class _Borrowing(Mixer):
-    """A projected mixer without projections of its own, behind its partner's: for `sweep` alone."""
-
-    def __init__(self, mixer: ProjectedMixer, owner: ProjectedMixer) -> None:
-        super().__init__(owner.d_model)
-        self.mixer, self.owner = mixer, owner
-
-    def prefill(self, x: Tensor, state: State | None = None, *, seq: Seq | None = None) -> tuple[Tensor, State]:
-        """Mix a chunk from a state to a state; see `Mixer.prefill`."""
-        y, after = self.mixer.mix_from(self.owner.expand(x), state, seq=seq)
-        return self.owner.contract(y), after

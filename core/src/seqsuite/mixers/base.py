@@ -8,6 +8,7 @@ each other.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -121,7 +122,20 @@ class ProjectedMixer(Mixer):
     """A mixer of the form ``contract(mix(expand(x)))`` with position-wise linear ends.
 
     Two directions that share the ends compute them once (`seqsuite.backbones.Bidirectional`).
+
+    Attributes:
+        in_proj: What `expand` projects with; None once it was given up.
+        out_proj: What `contract` projects with; None once it was given up.
     """
+
+    in_proj: nn.Linear | None
+    out_proj: nn.Linear | None
+
+    @torch.no_grad()
+    def scale_output(self, factor: float) -> None:
+        """Scale `out_proj.weight`; see `Mixer.scale_output`."""
+        if self.out_proj is not None:
+            self.out_proj.weight.mul_(factor)
 
     def expand(self, x: Tensor) -> tuple[Tensor, ...]:
         """Project (B, L, D) to the inner streams."""
@@ -139,15 +153,28 @@ class ProjectedMixer(Mixer):
 
     def contract(self, y: Tensor) -> Tensor:
         """Project (B, L, inner width) back to (B, L, D)."""
-        raise NotImplementedError
+        assert self.out_proj is not None
+        return self.out_proj(y)
 
     def contract_sum(self, first: Tensor, second: Tensor) -> Tensor:
-        """Return ``contract(first) + contract(second)``, in one projection where that is cheaper."""
-        return self.contract(first) + self.contract(second)
+        """Return ``contract(first) + contract(second)`` in one projection: the bias counts for each summand."""
+        out = self.contract(first + second)
+        bias = self.out_proj.bias if self.out_proj is not None else None
+        return out if bias is None else out + bias
 
     def drop_projections(self) -> None:
-        """Give up the own `expand` and `contract`: a partner's are used in their place."""
-        raise NotImplementedError
+        """Give up the own `in_proj` and `out_proj`: a partner's are used in their place."""
+        self.in_proj = self.out_proj = None
+
+    def behind_projections_of(self, owner: ProjectedMixer) -> ProjectedMixer:
+        """Return this mixer with another's `expand` and `contract`: a view that shares all parameters.
+
+        For `sweep`, whose projections are within; the views that the mixer has by itself are the view's as well.
+        """
+        view = copy.copy(self)
+        view.expand = owner.expand  # type: ignore[method-assign]
+        view.contract = owner.contract  # type: ignore[method-assign]
+        return view
 
     def forward(self, x: Tensor, *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
         """Mix a whole sequence; see `Mixer.forward`."""

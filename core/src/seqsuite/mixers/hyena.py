@@ -142,6 +142,22 @@ class HyenaFilter(nn.Module):
         return torch.float64 if self.freq.dtype == torch.float64 else torch.float32
 
 
+def _check_filter(emb_dim: int, fast: float, slow: float, target: float, any_number: dict[str, float]) -> None:
+    """Refuse what makes no filter.
+
+    Raises:
+        UserError: A number is out of its range; it is named.
+    """
+    check_range(_OWNER, {"emb_dim": emb_dim}, least=3)
+    check_range(_OWNER, {"fast_decay_pct": fast, "slow_decay_pct": slow}, above=0)
+    check_range(_OWNER, {"target": target}, above=0)
+    check_range(_OWNER, any_number)
+    if target >= 1:
+        raise UserError(f"{_OWNER}: target must be below 1, not {target}")
+    if emb_dim % 2 == 0:
+        raise UserError(f"{_OWNER}: emb_dim must be odd (one fraction, cosines and sines in pairs), not {emb_dim}")
+
+
 class Hyena(ProjectedMixer):
     """The Hyena operator.
 
@@ -192,20 +208,13 @@ class Hyena(ProjectedMixer):
     ) -> None:
         super().__init__(d_model)
         check_range(_OWNER, {"order": order}, least=2)
-        check_range(_OWNER, {"emb_dim": emb_dim}, least=3)
         sizes = {"d_model": d_model, "l_max": l_max, "filter_width": filter_width, "short_filter": short_filter}
         check_range(_OWNER, sizes, least=1)
-        check_range(_OWNER, {"fast_decay_pct": fast_decay_pct, "slow_decay_pct": slow_decay_pct}, above=0)
-        check_range(_OWNER, {"target": target}, above=0)
         check_range(_OWNER, {"num_inner_mlps": num_inner_mlps, "filter_lr_scale": filter_lr_scale}, least=0)
-        check_range(_OWNER, {"w": w, "shift": shift})
-        if target >= 1:
-            raise UserError(f"{_OWNER}: target must be below 1, not {target}")
-        if emb_dim % 2 == 0:
-            raise UserError(f"{_OWNER}: emb_dim must be odd (one fraction, cosines and sines in pairs), not {emb_dim}")
+        _check_filter(emb_dim, fast_decay_pct, slow_decay_pct, target, {"w": w, "shift": shift})
         self.order, self.filter_lr_scale, self.recompute = order, filter_lr_scale, recompute
         inner = (order + 1) * d_model
-        self.in_proj: nn.Linear | None = nn.Linear(d_model, inner, bias=bias)
+        self.in_proj = nn.Linear(d_model, inner, bias=bias)
         self.short_filter = nn.Conv1d(inner, inner, short_filter, groups=inner)
         self.filter = HyenaFilter(
             (order - 1) * d_model,
@@ -222,7 +231,7 @@ class Hyena(ProjectedMixer):
             trainable_positions=trainable_positions,
         )
         self.D = nn.Parameter(torch.empty((order - 1) * d_model))
-        self.out_proj: nn.Linear | None = nn.Linear(d_model, d_model, bias=bias)
+        self.out_proj = nn.Linear(d_model, d_model, bias=bias)
         self.reset_parameters()
         self.mark_parameters()
 
@@ -241,31 +250,10 @@ class Hyena(ProjectedMixer):
             for mark, value in (("_no_weight_decay", True), ("_lr_scale", self.filter_lr_scale)):
                 setattr(parameter, mark, value)
 
-    @torch.no_grad()
-    def scale_output(self, factor: float) -> None:
-        """Scale `out_proj.weight`; see `Mixer.scale_output`."""
-        if self.out_proj is not None:
-            self.out_proj.weight.mul_(factor)
-
-    def drop_projections(self) -> None:
-        """Give up `in_proj` and `out_proj`; see `ProjectedMixer`."""
-        self.in_proj = self.out_proj = None
-
     def expand(self, x: Tensor) -> tuple[Tensor, ...]:
         """Project (B, L, D) to all gates and the value side by side, (B, L, (order + 1) D)."""
         assert self.in_proj is not None
         return (self.in_proj(x),)
-
-    def contract(self, y: Tensor) -> Tensor:
-        """Project (B, L, D) to (B, L, D)."""
-        assert self.out_proj is not None
-        return self.out_proj(y)
-
-    def contract_sum(self, first: Tensor, second: Tensor) -> Tensor:
-        """Project a sum once; the bias counts for each summand."""
-        out = self.contract(first + second)
-        bias = self.out_proj.bias if self.out_proj is not None else None
-        return out if bias is None else out + bias
 
     def mix(self, inner: tuple[Tensor, ...], *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
         """Convolve and gate: (B, L, D)."""

@@ -90,13 +90,13 @@ class Mamba(ProjectedMixer):
         self.d_state, self.d_conv = d_state, d_conv
         self.dt_init, self.dt_scale = dt_init, dt_scale
         self.dt_range = (dt_min, dt_max, dt_init_floor)
-        self.in_proj: nn.Linear | None = nn.Linear(d_model, 2 * self.d_inner, bias=bias)
+        self.in_proj = nn.Linear(d_model, 2 * self.d_inner, bias=bias)
         self.conv1d = nn.Conv1d(self.d_inner, self.d_inner, d_conv, groups=self.d_inner, bias=conv_bias)
         self.x_proj = nn.Linear(self.d_inner, self.dt_rank + 2 * d_state, bias=False)
         self.dt_proj = nn.Linear(self.dt_rank, self.d_inner)
         self.A_log = nn.Parameter(torch.empty(self.d_inner, d_state))
         self.D = nn.Parameter(torch.empty(self.d_inner))
-        self.out_proj: nn.Linear | None = nn.Linear(self.d_inner, d_model, bias=bias)
+        self.out_proj = nn.Linear(self.d_inner, d_model, bias=bias)
         self.reset_parameters()
         self.mark_parameters()
 
@@ -117,31 +117,10 @@ class Mamba(ProjectedMixer):
         self.A_log.copy_(torch.log(torch.arange(1, self.d_state + 1, dtype=torch.float32)).expand_as(self.A_log))
         self.D.fill_(1.0)
 
-    @torch.no_grad()
-    def scale_output(self, factor: float) -> None:
-        """Scale `out_proj.weight`; see `Mixer.scale_output`."""
-        if self.out_proj is not None:
-            self.out_proj.weight.mul_(factor)
-
-    def drop_projections(self) -> None:
-        """Give up `in_proj` and `out_proj`; see `ProjectedMixer`."""
-        self.in_proj = self.out_proj = None
-
     def expand(self, x: Tensor) -> tuple[Tensor, ...]:
         """Project (B, L, D) to the stream x and the gate z, each (B, L, D_inner)."""
         assert self.in_proj is not None
         return self.in_proj(x).chunk(2, dim=-1)
-
-    def contract(self, y: Tensor) -> Tensor:
-        """Project (B, L, D_inner) to (B, L, D)."""
-        assert self.out_proj is not None
-        return self.out_proj(y)
-
-    def contract_sum(self, first: Tensor, second: Tensor) -> Tensor:
-        """Project a sum once; the bias counts for each summand."""
-        out = self.contract(first + second)
-        bias = self.out_proj.bias if self.out_proj is not None else None
-        return out if bias is None else out + bias
 
     def mix(self, inner: tuple[Tensor, ...], *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
         """Convolve, scan and gate: (B, L, D_inner)."""

@@ -157,6 +157,10 @@ class Report:
         return "\n".join(self._parts)
 
 
+SHOWN_ROWS = 500
+"""Rows of a result that a notebook shows: a page of a million opens in no browser."""
+
+
 class TableView:
     """Base of results that show a table, and a picture where they have one, in a notebook."""
 
@@ -169,5 +173,8 @@ class TableView:
         return None
 
     def _repr_html_(self) -> str:
-        figure = self.figure()
-        return html_table(self.table()) + ("" if figure is None else figure_html(figure))
+        rows, figure = self.table(), self.figure()
+        caption = ""
+        if not isinstance(rows, Mapping) and len(rows) > SHOWN_ROWS:
+            rows, caption = rows[:SHOWN_ROWS], f"the first {SHOWN_ROWS} of {len(rows):,} rows"
+        return html_table(rows, caption=caption) + ("" if figure is None else figure_html(figure))

@@ -364,6 +364,9 @@ class Keeper(Checkpoint):
         self.best_loss = state_dict.get("best_loss")
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Open a finished run again that is to take more steps: its last batch is no longer the last one."""
+        """Make up for a kill right after the best step was saved; open a finished run that is to take more steps."""
+        state = checkpoint["callbacks"].get(self.state_key, {})
+        if trainer.is_global_zero and state.get("best_step") == checkpoint["global_step"]:
+            self._copy_best(self.folder.checkpoint(checkpoint["global_step"]))
         if checkpoint["global_step"] < self.config.steps:
             checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["is_last_batch"] = False

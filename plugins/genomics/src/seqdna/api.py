@@ -29,13 +29,15 @@ from seqdna.finetuning.head import Head, load_head
 from seqdna.finetuning.predict import Predictions, predict
 from seqdna.generation import Generated, Sampling, continue_prompts, infill
 from seqdna.likelihood import everywhere, language_head, log_of_true
+from seqdna.long_context import everywhere_long
 from seqdna.models.base import DNAModel
 from seqdna.saliency import Saliency, explain
 from seqdna.tokenizers import NucleotideTokenizer
 from seqdna.variants import all_snvs, score_variants
 from seqsuite.errors import UserError
 from seqsuite.models.published import find_weights, is_hub_id, read_json
-from seqsuite.reports import TableView
+from seqsuite.reports import TableView, html_table
+from seqsuite.reports.page import figure_html
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,6 +46,11 @@ if TYPE_CHECKING:
     from seqdna.variants import AllSnvs, VariantScores
 
 __all__ = ["BaseBits", "Embeddings", "GenomeModel", "load"]
+
+ONE_PIECE = 131_072
+"""Bases that `GenomeModel.bits` runs at once."""
+
+_DRAWN, _SHOWN = 2000, 500
 
 Sequences = str | bytes | Sequence[str] | Sequence[bytes] | Mapping[str, str] | Mapping[str, bytes]
 
@@ -77,12 +84,22 @@ class BaseBits(TableView):
         ]
 
     def figure(self) -> Figure:
-        """Draw the bits along the sequence."""
+        """Draw the bits along the sequence, of a long one the means of equal stretches."""
         from seqsuite.reports import line_figure
 
+        width = max(1, -(-len(self.bits) // _DRAWN))
+        stretches = [self.bits[start : start + width] for start in range(0, len(self.bits), width)]
+        means = [float(np.nanmean(part)) if not np.isnan(part).all() else math.nan for part in stretches]
+        y = "bits" if width == 1 else f"bits, mean of {width} bases"
         return line_figure(
-            {"bits": (range(len(self.bits)), list(self.bits))}, x="position", y="bits", levels={"no idea": 2.0}
+            {"bits": (range(0, len(self.bits), width), means)}, x="position", y=y, levels={"no idea": 2.0}
         )
+
+    def _repr_html_(self) -> str:
+        """Show the picture and the first rows of the table: a page of a million rows opens in no browser."""
+        shown = BaseBits(self.sequence[:_SHOWN], self.bits[:_SHOWN], self.probabilities[:_SHOWN])
+        caption = "" if len(self.bits) <= _SHOWN else f"the first {_SHOWN} of {len(self.bits):,} bases"
+        return html_table(shown.table(), caption=caption) + figure_html(self.figure())
 
 
 class GenomeModel:
@@ -143,23 +160,27 @@ class GenomeModel:
                 RC-equivariant model (length, 2D): both strands' features of each base side by side.
             strands: "model": what the model reads; "both": averaged over both strands, width D with any pool.
             window: Cut longer sequences into tiles of this length, a vector each; with pool "none" the tiles are
-                joined again, each base taken from the tile in which it lies deepest.
+                joined again, each base taken from the tile in which it lies deepest. 0: sequences stay whole, and
+                those longer than `max_length` run chunk by chunk with their features on disk, the same vectors in
+                bounded memory; layer -1 alone.
             step: From tile to tile; None: the window.
-            max_length: A sequence longer than this needs a window.
+            max_length: Bases that run in one piece in memory; a longer sequence needs a window.
             batch_tokens: Bases to run at once.
 
         Raises:
             UserError: No sequence, an empty one, one that is too long, or an unknown pool, layer or strands.
         """
-        embedder = Embedder(
-            self.model, self.tokenizer, layer=layer, pool=pool, strands=strands, batch_tokens=batch_tokens
-        )
+        options: dict[str, Any] = {"layer": layer, "pool": pool, "strands": strands, "batch_tokens": batch_tokens}
+        embedder = Embedder(self.model, self.tokenizer, **options, in_memory=max_length if window == 0 else None)
         tiling = Tiling(window, step, max_length, every_base=pool == "none")
         pieces = named_pieces(dict(_named(sequences)), self.tokenizer, tiling)
         return gather(embedder(pieces), pool=pool, layer=layer, strands=strands)
 
     def bits(self, sequence: str, *, mask_stride: int | None = None, batch_tokens: int = 16384) -> BaseBits:
         """Measure how surprising each base is, given what the model sees: all the others, or those before it.
+
+        A causal or leave-one-out model reads more than `ONE_PIECE` bases chunk by chunk, with the same result, and
+        keeps what lies between its layers in the temporary folder (`seqdna.long_context`).
 
         Args:
             sequence: Bases; what is not A, C, G or T stays visible and is not measured.
@@ -172,7 +193,10 @@ class GenomeModel:
         language_head(self.model)
         ((_, sequence),) = _named([sequence])
         ids = self.tokenizer.encode(sequence)
-        logp = everywhere(self.model, self.tokenizer, ids, mask_stride=mask_stride, batch_tokens=batch_tokens)
+        if len(ids) > ONE_PIECE and mask_stride is None and self.model.config.head != "masked_lm":
+            logp = everywhere_long(self.model, self.tokenizer, ids).astype(np.float64)
+        else:
+            logp = everywhere(self.model, self.tokenizer, ids, mask_stride=mask_stride, batch_tokens=batch_tokens)
         return BaseBits(sequence, -log_of_true(logp, ids, self.tokenizer) / math.log(2), np.exp(logp))
 
     def generate(
@@ -330,6 +354,8 @@ def load(source: str | Path, *, device: str = "cpu", **options: Any) -> GenomeMo
     if not isinstance(tokenizer, NucleotideTokenizer):
         raise UserError(f"{source} has a {type(tokenizer).__name__}; this takes models of single nucleotides.")
     try:
+        if torch.device(device).type == "meta":
+            raise RuntimeError("it holds no numbers")
         model = model.to(device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error

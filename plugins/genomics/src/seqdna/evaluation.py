@@ -13,16 +13,16 @@ Probabilities are renormalised over A, C, G, T (4 of the 16 logits).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqdna.data import EvalSites, Genome, Interval, eval_sites, open_genome
+from seqdna.data import EvalSites, Genome, Interval, eval_sites, open_genome, resolve_names
 from seqdna.likelihood import at_sites, language_head, log_of_true
-from seqdna.models.base import DNAModel
+from seqdna.models.base import DNAModel, longest_input
 from seqdna.tokenizers import NucleotideTokenizer
 from seqsuite.errors import UserError
 from seqsuite.reports import TableView
@@ -153,7 +153,7 @@ class EvaluationResult(TableView):
                 "base": name,
                 "positions": int(chosen.sum()),
                 "bits per base": f"{self.bits[chosen].mean():.4f}",
-                "+-": f"{standard_error(self.bits[chosen]):.4f}",
+                "+-": f"{standard_error(self.bits[chosen]):.4f}" if chosen.sum() > 1 else "",
             }
             for name, chosen in groups.items()
             if chosen.any()
@@ -179,7 +179,8 @@ class EvaluationResult(TableView):
             "length": self.length,
             "positions": len(self.bits),
             "bits_per_base": float(self.bits.mean()),
-            "bits_standard_error": standard_error(self.bits),
+            # JSON has no nan.
+            "bits_standard_error": standard_error(self.bits) if len(self.bits) > 1 else None,
             "census": self.census,
         }
 
@@ -211,26 +212,39 @@ def evaluate(
     objective = language_head(model.model)
     genome = open_genome(fasta, model.tokenizer)
     length = length or int(model.summary.get("length", 1024))
-    chosen = language_sites(parse_region(genome, region), genome, sites, length, objective=objective, seed=seed)
+    reach = longest_input(model.model)
+    if reach is not None and length > reach:
+        raise UserError(f"--length is {length}, and this model reads at most {reach} bases; choose a smaller one.")
+    try:
+        where = parse_region(genome, region)
+        chosen = language_sites(where, genome, sites, length, objective=objective, seed=seed)
+    except UserError as error:
+        raise UserError(f"{fasta}: {error}") from error
     scores = score_sites(model.model, chosen, model.tokenizer, batch_tokens=batch_tokens)
     name = model.model.name or type(model.model).__name__
     return EvaluationResult(Path(fasta).name, name, objective, length, genome.census.to_dict(), chosen, scores.bits)
 
 
 def parse_region(genome: Genome, region: str) -> list[Interval]:
-    """Return the intervals that a region means: "", "record" or "record:start-end".
+    """Return the intervals that a region means: "", "record" or "record:start-end"; chr1 and 1 mean each other.
 
     Raises:
         UserError: Unknown record, no such bases, or it does not parse.
     """
     if not region:
         return [Interval(record.name, 0, record.length) for record in genome.records]
-    names = {record.name for record in genome.records}
+    names = [record.name for record in genome.records]
     name, colon, span = region.rpartition(":")
     if region in names or not colon:
-        return [Interval(region, 0, genome.record(region).length)]
+        record = _record(region, region, names)
+        return [Interval(record, 0, genome.record(record).length)]
     first, dash, last = span.replace(",", "").partition("-")
     if not (dash and first.isdigit() and last.isdigit() and int(first) < int(last)):
         raise UserError(f"--region {region}: {span!r} is no start-end; give for example {name or 'chr1'}:0-100000.")
-    genome.fetch(name, int(first), int(last))  # says so if it lies outside
-    return [Interval(name, int(first), int(last))]
+    record = _record(name, region, names)
+    genome.fetch(record, int(first), int(last))  # says so if it lies outside
+    return [Interval(record, int(first), int(last))]
+
+
+def _record(name: str, region: str, names: Iterable[str]) -> str:
+    return resolve_names([name], names, where=f"--region {region}: ")[name]

@@ -5,7 +5,9 @@
 
 What a position may see is the model's own: all other bases (masked: that position is masked, one forward
 row for each; leave-one-out: one pass for all) or the bases before it (causal; the first base has no
-prediction: nan). Probabilities are renormalised over A, C, G, T, natural logarithms.
+prediction: nan). Probabilities are renormalised over A, C, G, T, natural logarithms. A letter that is no base is
+shown as the tokenizer reads it: N as N, also to a model whose training showed [PAD] in its place
+(`pretrain --masking published`).
 """
 
 from __future__ import annotations
@@ -113,9 +115,16 @@ def everywhere(
 
     Returns:
         (L, 4) float64 natural log probabilities of A, C, G, T; nan at position 0 of a causal model.
+
+    Raises:
+        UserError: `mask_stride` is below 1, or the model is no masked one.
     """
     head = language_head(model)
     length = len(ids)
+    if mask_stride is not None and head != "masked_lm":
+        raise UserError("--mask_stride is for masked language models; this one predicts every base in one pass.")
+    if mask_stride is not None and mask_stride < 1:
+        raise UserError(f"--mask_stride is {mask_stride}; it must be at least 1.")
     if head == "masked_lm" and mask_stride is None:
         windows = np.broadcast_to(ids, (length, length))
         return at_sites(model, tokenizer, windows, np.arange(length), batch_tokens=batch_tokens)

@@ -28,6 +28,7 @@ plugin = Plugin(
         "finetune": "seqdna.cli.finetune:finetune",
         "generate": "seqdna.cli.generate:generate",
         "score-variants": "seqdna.cli.score_variants:score_variants",
+        "benchmark-variants": "seqdna.cli.variant_benchmark:benchmark_variants",
         "saliency": "seqdna.cli.saliency:saliency",
         "import": "seqdna.cli.import_:import_checkpoint",
         "export": "seqdna.cli.export:export",

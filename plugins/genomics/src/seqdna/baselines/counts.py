@@ -129,6 +129,18 @@ class _Scores:
         return self.alpha[name]
 
 
+def check_size(splits: Splits) -> None:
+    """Refuse more training bases than the tables can count; a run asks before it trains.
+
+    Raises:
+        UserError: There are too many.
+    """
+    if total_length(splits.train) >= 2**32:
+        raise UserError(
+            "Count models take at most 4.29 billion training bases; give fewer chromosomes, or --baselines false."
+        )
+
+
 def count_baselines(
     genome: Genome,
     splits: Splits,
@@ -163,8 +175,7 @@ def count_baselines(
     """
     if not (0 <= max_order <= 13 and 0 <= max_flank <= 6):
         raise UserError(f"Orders 0-13 and flanks 0-6 can be counted, not {max_order} and {max_flank}.")
-    if total_length(splits.train) >= 2**32:
-        raise UserError("Count models take at most 4.29 billion training bases; give fewer chromosomes.")
+    check_size(splits)
     tell = progress or (lambda line: None)
     reach = max(max_order, max_flank, 1)
     valid = _positions(genome, splits.valid, max_positions, seed, _VALID, "validation")

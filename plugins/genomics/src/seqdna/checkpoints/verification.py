@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from seqdna.checkpoints.reading import Checkpoint, read_checkpoint
+from seqdna.models.base import longest_input
 from seqdna.tokenizers import NucleotideTokenizer, Tokenizer
 from seqsuite.errors import UserError
 from seqsuite.models.base import Model
@@ -153,14 +154,8 @@ def verify_checkpoint(source: str | Path, *, length: int = 1024, **options: Any)
     if length < 8:
         raise UserError(f"--length is {length}; it must be at least 8")
     checkpoint = read_checkpoint(source, **options)
-    most = longest(checkpoint)
+    most = longest_input(checkpoint.model)
     return verify(checkpoint, length=length if most is None else min(length, most - min(PADS, most // 4)))
-
-
-def longest(checkpoint: Checkpoint) -> int | None:
-    """Return the positions that a model can read at most; None where there is no bound."""
-    config = checkpoint.config
-    return getattr(config, "l_max", None) or (getattr(config, "mixer_options", None) or {}).get("l_max")
 
 
 def verify(checkpoint: Checkpoint, *, length: int = 1024) -> Verification:
@@ -264,7 +259,7 @@ def _equivariance(checkpoint: Checkpoint, network: Model, ids: Tensor, given: Te
 def _padding(checkpoint: Checkpoint, network: Model, ids: Tensor, given: Tensor) -> list[Check]:
     """Compare the outputs with and without padding in front or behind, as the tokenizer pads."""
     config, words = checkpoint.config, checkpoint.tokenizer
-    most = longest(checkpoint)
+    most = longest_input(checkpoint.model)
     room = PADS if most is None else min(PADS, most - ids.shape[1])
     if config.pad_token_id is None or room < 1:
         return []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from seqdna.configs.embed import EmbedConfig
@@ -22,18 +24,35 @@ def embed(config: EmbedConfig) -> int:
     out = check_output(config.out, overwrite=config.overwrite)
     model = load(config.run, device=config.device)
     options = {"layer": config.layer, "pool": config.pool, "strands": config.strands}
-    embedder = Embedder(model.model, model.tokenizer, **options, batch_tokens=config.batch_tokens)  # type: ignore[arg-type]
+    running = {"batch_tokens": config.batch_tokens, "in_memory": config.max_length if config.window == 0 else None}
+    embedder = Embedder(model.model, model.tokenizer, **options, **running)  # type: ignore[arg-type]
     every_base = config.pool == "none"
     settings = {"model": str(config.run), **options, "window": config.window, "step": config.step}
+    hidden: Counter[str] = Counter()
     with open_writer(out, width=embedder.width, every_base=every_base, settings=settings) as writer:
-        for piece, vector in embedder(pieces(config, model)):
+        for piece, vector in embedder(_counted(pieces(config, model), model, hidden)):
             writer.add(piece, vector)
+    if hidden["no base"]:
+        told = ", ".join(f"{name}={getattr(model.tokenizer, name)}" for name in ("lower", "iupac", "uracil"))
+        print(
+            f"{hidden['no base']:,} of {hidden['read']:,} letters are no A, C, G or T to this model, whose tokenizer "
+            f"has {told}",
+            file=sys.stderr,
+        )
     if config.json:
         counts = {"sequences": writer.items, "vectors": writer.rows, "width": embedder.width}
         print_json({"out": str(out), **counts, **settings})
     else:
         print(f"wrote {out}: {writer.items} sequences, {writer.rows} vectors of width {embedder.width}")
     return 0
+
+
+def _counted(pieces: Iterator[Piece], model: GenomeModel, counts: Counter[str]) -> Iterator[Piece]:
+    """Pass pieces on and count the letters that are no base to the model."""
+    for piece in pieces:
+        counts["read"] += len(piece.ids)
+        counts["no base"] += int((model.tokenizer.base_codes[piece.ids] == 4).sum())
+        yield piece
 
 
 def pieces(config: EmbedConfig, model: GenomeModel) -> Iterator[Piece]:

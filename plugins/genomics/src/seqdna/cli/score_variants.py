@@ -6,12 +6,14 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seqdna.configs.variants import ScoreVariantsConfig
 from seqsuite.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from seqdna.api import GenomeModel
     from seqdna.variants.parts import Shard
     from seqdna.variants.results import ScoreReport
@@ -90,10 +92,12 @@ def _all_snvs(config: ScoreVariantsConfig, model: GenomeModel, out: Path, shard:
     )
     if result is None:
         return _waiting(out, shard)
+    _tell_hidden(result.settings)
     if config.json:
         print_json({"out": str(out), "variants": result.variants, "settings": result.settings, "means": result.table()})
         return 0
-    print_table(("ref", "alt", "variants", "mean score"), [tuple(row.values()) for row in result.table()])
+    rows = [(row["ref"], row["alt"], row["variants"], f"{row['mean']:.4f}") for row in result.table()]
+    print_table(("ref", "alt", "variants", "mean score"), rows)
     print(f"wrote {out}: {result.variants:,} variants")
     return 0
 
@@ -115,6 +119,7 @@ def _waiting(out: Path, shard: Shard) -> int:
 
 def _tell(report: ScoreReport) -> None:
     """Say on stderr what needs a look."""
+    _tell_hidden(report.settings)
     for name, found in report.renamed.items():
         print(f"contig {name!r} of the VCF is {found!r} of the FASTA", file=sys.stderr)
     for what, lines in (("REF differs from the FASTA", report.mismatches), ("unreadable", report.bad_lines)):
@@ -127,6 +132,12 @@ def _tell(report: ScoreReport) -> None:
         print(
             "most REF alleles differ from the FASTA: is it the assembly the variants were called on?", file=sys.stderr
         )
+
+
+def _tell_hidden(settings: Mapping[str, Any]) -> None:
+    """Say on stderr that the model does not see all bases."""
+    if "hidden" in settings:
+        print(f"{settings['hidden']}: the model does not see these bases", file=sys.stderr)
 
 
 class _Progress:

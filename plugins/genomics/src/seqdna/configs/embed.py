@@ -24,9 +24,11 @@ class EmbedConfig:
         pool: One vector a sequence (mean, max, first, last or centre of its bases), or none: a vector a base.
         strands: model: what the model reads; both: the average over a sequence and its reverse complement.
         window: Cut sequences longer than this into tiles of this length: a vector a tile, with its coordinates;
-            with pool none a vector a base, from the tile in which the base lies deepest.
+            with pool none a vector a base, from the tile in which the base lies deepest. 0: sequences stay whole;
+            one longer than --max_length runs chunk by chunk, its features in temporary files (in TMPDIR), with the
+            same result in bounded memory; --layer -1 alone.
         step: From tile to tile; by default the window.
-        max_length: Refuse to run a longer sequence in one piece.
+        max_length: Bases that run in one piece in memory; without --window a longer sequence is refused.
         batch_tokens: Bases to run at once.
         device: Where to run: cpu, cuda, ...
         overwrite: Replace the output.

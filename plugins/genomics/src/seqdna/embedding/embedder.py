@@ -14,16 +14,18 @@ one only with strands="both", which averages the two runs in the same way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from seqdna.embedding.long import embed_long
 from seqdna.embedding.pieces import Piece
 from seqdna.likelihood import evaluating
-from seqdna.models.base import POOLINGS, DNAModel
-from seqdna.models.strands import from_strands, rc_ids
+from seqdna.models.base import POOLINGS, DNAModel, longest_input
+from seqdna.models.strands import from_strands, lanes, rc_ids
 from seqdna.tokenizers import NucleotideTokenizer
 from seqsuite.errors import UserError, unknown_name
 
@@ -41,6 +43,8 @@ class Embedder:
         pool: "mean", "max", "first", "last" or "centre" of the bases, or "none": a vector a base.
         strands: "model": what the model reads; "both": the average over both strands.
         batch_tokens: Bases to run at once; a longer piece runs alone.
+        in_memory: A longer piece runs chunk by chunk with its features on disk (`seqdna.embedding.long`): the same
+            vectors in bounded memory, of layer -1 alone. None: all pieces run in memory.
 
     Raises:
         UserError: Unknown pool or strands, or no such layer.
@@ -55,6 +59,7 @@ class Embedder:
         pool: str = "mean",
         strands: str = "model",
         batch_tokens: int = 65536,
+        in_memory: int | None = None,
     ) -> None:
         for kind, value, known in (("pool", pool, POOLS), ("strands", strands, STRANDS)):
             if value not in known:
@@ -66,6 +71,7 @@ class Embedder:
             )
         self.model, self.tokenizer = model, tokenizer
         self.layer, self.pool, self.strands, self.batch_tokens = layer, pool, strands, batch_tokens
+        self.in_memory = math.inf if in_memory is None else in_memory
 
     @property
     def width(self) -> int:
@@ -75,9 +81,15 @@ class Embedder:
         return config.d_model * (2 if side_by_side else 1)
 
     def __call__(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, np.ndarray]]:
-        """Yield each piece with its vector (width,), or with pool "none" its kept bases' (n, width), float32."""
+        """Yield each piece with its vector (width,), or with pool "none" its kept bases' (n, width), float32.
+
+        With pool "none" a piece longer than `in_memory` comes as several, one after another.
+        """
         room = self.batch_tokens * (1 if self.pool == "none" else 8)
-        for group in _groups(map(self._readable, pieces), room):
+        for group in _groups(map(self._readable, pieces), room, alone=self.in_memory):
+            if len(group[0].ids) > self.in_memory:
+                yield from embed_long(self.model, group[0], pool=self.pool, strands=self.strands)
+                continue
             vectors: dict[int, np.ndarray] = {}
             for batch in self._batches(group):
                 vectors.update(zip(batch, self._run([group[i] for i in batch]), strict=True))
@@ -86,7 +98,12 @@ class Embedder:
 
     def _readable(self, piece: Piece) -> Piece:
         """Return a piece, or say that the model cannot read that far (a Hyena filter has a longest input)."""
-        reach = getattr(self.model.config, "mixer_options", {}).get("l_max")
+        reach = longest_input(self.model)
+        if len(piece.ids) > self.in_memory and self.layer != -1:
+            raise UserError(
+                f"{piece.name!r}: {len(piece.ids):,} bases run chunk by chunk, which gives --layer -1 alone; add "
+                "--window 8192 to embed it in tiles, or raise --max_length."
+            )
         if reach is not None and len(piece.ids) > reach:
             raise UserError(
                 f"{piece.name!r}: {len(piece.ids):,} bases at once, this model reads at most {reach:,}; add --window "
@@ -138,9 +155,7 @@ class Embedder:
             return self.model.pool(features, seq=self.model.padding_seq(ids), pooling=self.pool)
         if not self.model.config.both_strands:
             return features
-        given, other = features.chunk(2, dim=-1)
-        other = other.flip(-1)  # one order of channels in both halves
-        return (given + other) / 2 if self.strands == "both" else torch.cat((given, other), dim=-1)
+        return lanes(features, average=self.strands == "both")
 
     def features(self, ids: Tensor) -> Tensor:
         """Return the layer's features of (B, L) ids in the form of `DNAModel.forward_features`."""
@@ -161,12 +176,12 @@ class Embedder:
         return from_strands(rows) if self.model.config.both_strands else rows
 
 
-def _groups(pieces: Iterable[Piece], room: int) -> Iterator[list[Piece]]:
-    """Gather pieces up to about `room` bases."""
+def _groups(pieces: Iterable[Piece], room: int, *, alone: float) -> Iterator[list[Piece]]:
+    """Gather pieces up to about `room` bases; those longer than `alone` by themselves."""
     group: list[Piece] = []
     held = 0
     for piece in pieces:
-        if group and held + len(piece.ids) > room:
+        if group and (held + len(piece.ids) > room or max(len(group[-1].ids), len(piece.ids)) > alone):
             yield group
             group, held = [], 0
         group.append(piece)

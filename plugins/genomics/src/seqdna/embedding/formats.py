@@ -49,9 +49,17 @@ def check_output(path: str | Path, *, overwrite: bool = False) -> Path:
         raise UserError(f"--out {target}: cannot write it, there is no folder {target.parent}.")
     if target.exists() and not overwrite:
         raise UserError(f"{target} exists; add --overwrite or choose another --out.")
+    if target.is_dir() and not (target.suffix == ".zarr" and _is_store(target)):
+        raise UserError(f"--out {target} is a folder of something else, which is not replaced; choose another --out.")
     for package in WRITERS[target.suffix].packages:
         needed(package, package, f"--out {target.name}")
     return target
+
+
+def _is_store(folder: Path) -> bool:
+    """Return whether a folder is a zarr store, or empty."""
+    names = {path.name for path in folder.iterdir()}
+    return not names or bool(names & {".zgroup", ".zarray", "zarr.json"})
 
 
 def open_writer(target: Path, *, width: int, every_base: bool, settings: Mapping[str, Any]) -> VectorWriter:
@@ -106,8 +114,12 @@ class VectorWriter:
 
     def __enter__(self) -> VectorWriter:
         self._remove(self.aside)
-        with _explained(self.target):
-            self._open()
+        try:
+            with _explained(self.target):
+                self._open()
+        except BaseException:
+            self._remove(self.aside)
+            raise
         return self
 
     def __exit__(

@@ -65,7 +65,8 @@ class Tiling:
     """How long sequences are cut.
 
     Args:
-        window: Bases of a tile; None: sequences stay whole. A sequence no longer than this is one piece.
+        window: Bases of a tile; None: sequences stay whole, and may not exceed `max_length`; 0: whole whatever their
+            length. A sequence no longer than this is one piece.
         step: From tile to tile; None: the window. The last tile ends with the sequence.
         max_length: A longer sequence needs a window, so that memory stays bounded.
         every_base: Tiles that overlap share out the bases: each is kept in the tile where it lies deeper.
@@ -77,13 +78,13 @@ class Tiling:
     every_base: bool = False
 
     def __post_init__(self) -> None:
-        if self.window is not None and self.window < 1:
-            raise UserError(f"--window is {self.window}; it must be at least 1.")
-        if self.step is not None and self.window is None:
+        if self.window is not None and self.window < 0:
+            raise UserError(f"--window is {self.window}; it must be at least 1, or 0 for whole sequences.")
+        if self.step is not None and not self.window:
             raise UserError("--step needs a --window.")
         if self.step is not None and self.step < 1:
             raise UserError(f"--step is {self.step}; it must be at least 1.")
-        if self.every_base and self.window is not None and self.step is not None and self.step > self.window:
+        if self.every_base and self.window and self.step is not None and self.step > self.window:
             raise UserError(
                 f"--step {self.step} is longer than --window {self.window}: bases between tiles would have no vector."
             )
@@ -98,9 +99,9 @@ class Tiling:
         if self.window is None and length > self.max_length:
             raise UserError(
                 f"{name!r} has {length:,} bases, more than {self.max_length:,} at once: add --window 8192 to embed "
-                "it in tiles, or raise --max-length."
+                "it in tiles, --window 0 to embed it whole through temporary files, or raise --max_length."
             )
-        window = length if self.window is None else min(self.window, length)
+        window = min(self.window or length, length)
         starts = list(range(0, length - window + 1, self.step or window))
         if starts[-1] + window < length:
             starts.append(length - window)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqdna.embedding.pieces import Piece
+from seqsuite.errors import UserError
 from seqsuite.reports import TableView
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ def gather(
         names.append(piece.name)
         spans.append((piece.start, piece.end))
         parts.append([vector])
+    if not names:
+        raise UserError("there is nothing to embed.")
     joined = [np.concatenate(rows) for rows in parts] if pool == "none" else np.stack([rows[0] for rows in parts])
     starts, ends = zip(*spans, strict=True)
     return Embeddings(tuple(names), joined, starts, ends, pool, layer, strands)

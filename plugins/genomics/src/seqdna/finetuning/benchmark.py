@@ -22,7 +22,7 @@ from seqdna.configs.benchmark import BenchmarkConfig
 from seqdna.configs.finetune import FinetuneConfig
 from seqdna.finetuning.metrics import METRICS
 from seqdna.finetuning.results import FinetuneResult
-from seqdna.finetuning.run import finetune
+from seqdna.finetuning.run import finetune, open_inputs
 from seqdna.finetuning.suites import SuiteTask, recognise
 from seqsuite.errors import UserError
 from seqsuite.reports import Report, TableView
@@ -148,6 +148,10 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult | None:
     tasks = recognise(config.folder, config.only)
     folder = Path(config.out).expanduser()
     _check_folder(folder, config)
+    for task in tasks:  # a mistake in the last data set is not told after hours with the others
+        open_inputs(options_of(task, config))
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     rows, title = [], ""
     for number, task in enumerate(tasks, start=1):
         if process_rank() == 0:
@@ -175,8 +179,6 @@ def _check_folder(folder: Path, config: BenchmarkConfig) -> None:
         raise UserError(f"{folder} is a file; choose another --out.")
     if (folder / "summary.json").exists() and not (config.resume or config.overwrite):
         raise UserError(f"{folder} already holds a benchmark; add --resume or --overwrite, or choose another --out.")
-    with told(folder):
-        folder.mkdir(parents=True, exist_ok=True)
 
 
 def options_of(task: SuiteTask, config: BenchmarkConfig) -> FinetuneConfig:

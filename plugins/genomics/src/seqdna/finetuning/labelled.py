@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -110,6 +110,10 @@ class LabelledSet:
         """How many numbers a model must give for a sequence."""
         return len(self.classes)
 
+    def place(self, row: int) -> str:
+        """Return file and place of a row, for messages."""
+        return _located(self.source, self.places[row])
+
     @property
     def equal_lengths(self) -> bool:
         """Whether all sequences are of one length."""
@@ -157,6 +161,27 @@ def cropped(text: str, length: int) -> str:
     return text[first : first + length]
 
 
+def check_reach(
+    reach: int | None, sequences: Sequence[str], where: Callable[[int], str], *, crop: int = 0, way: str
+) -> None:
+    """Refuse sequences that are longer than a model can read.
+
+    Args:
+        reach: Bases that it reads at most; None: any number.
+        sequences: Several.
+        where: Number of a sequence -> what to call it.
+        crop: Longer ones are cut to this many bases first; 0 for none.
+        way: What the user can do.
+
+    Raises:
+        UserError: One is too long; the first is named.
+    """
+    for number, text in enumerate(sequences if reach is not None else ()):
+        length = min(len(text), crop or len(text))
+        if length > (reach or 0):
+            raise UserError(f"{where(number)}: has {length:,} bases, and this model reads at most {reach:,}; {way}")
+
+
 def decide(rows: Rows, problem: str = "auto") -> LabelledSet:
     """Say what the labels mean.
 
@@ -189,16 +214,24 @@ def decide(rows: Rows, problem: str = "auto") -> LabelledSet:
 
 
 def _where(rows: Rows, place: str) -> str:
-    return place if place.startswith(rows.source) else f"{rows.source}, {place}"
+    return _located(rows.source, place)
+
+
+def _located(source: str, place: str) -> str:
+    return place if place.startswith(source) else f"{source}, {place}"
 
 
 def _guess(rows: Rows) -> Problem:
     found = {label for labels in rows.labels for label in labels}
     if len(rows.columns) > 1:
         return "multi_label" if found <= {"0", "1", "0.0", "1.0"} else "regression"
-    if any(_number(label) is None for label in found):
+    numbers = {label for label in found if _number(label) is not None}
+    fractions = {label for label in numbers if not float(label).is_integer() or "." in label or "e" in label.lower()}
+    if numbers < found:
+        if fractions:
+            _refuse_mixture(rows, numbers, min(fractions))
         return "classification"
-    if any(not float(label).is_integer() or "." in label or "e" in label.lower() for label in found):
+    if fractions:
         return "regression"
     if len(found) > MOST_CLASSES:
         raise UserError(
@@ -206,6 +239,15 @@ def _guess(rows: Rows) -> Problem:
             "--problem regression or --problem classification."
         )
     return "classification"
+
+
+def _refuse_mixture(rows: Rows, numbers: set[str], fraction: str) -> None:
+    """Refuse words among numbers with fractions, rather than take every number for a class of its own."""
+    place, word = next((p, row[0]) for p, row in zip(rows.places, rows.labels, strict=True) if row[0] not in numbers)
+    raise UserError(
+        f"{_where(rows, place)}: the label {rows.columns[0]!r} is {word!r}, not a number as {fraction!r} is; mend it, "
+        "or say --problem classification."
+    )
 
 
 def _number(text: str) -> float | None:

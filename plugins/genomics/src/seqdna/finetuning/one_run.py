@@ -29,6 +29,7 @@ from seqdna.finetuning.results import RunScores
 from seqdna.finetuning.start import HEAD, Start, new_classifier
 from seqdna.finetuning.tasks import SequenceTask, write_companions
 from seqdna.models.base import DNAModel
+from seqsuite.errors import UserError
 from seqsuite.models.create import build_model
 from seqsuite.models.lora import add_lora
 from seqsuite.training import fit, seed_everything
@@ -83,24 +84,21 @@ def run_network(
     Returns:
         The scores; None where the run was stopped by `max_minutes`.
     """
-    from lightning.pytorch.callbacks import EarlyStopping
+    from seqdna.finetuning.stopping import Patience
 
     began = time.monotonic()
     config, tokenizer = job.config, job.start.tokenizer
     head = scaled(job.train, crop=config.crop)
     seed_everything(config.seed)
-    model = build() if build is not None else _model(job)
+    model = build() if build is not None else trainable_model(job.start, config, job.train.outputs)
     task = SequenceTask(model, config, head=head, metric=job.metric, tokenizer=tokenizer)
     train = TrainingSequences(
         job.train, tokenizer, batch_size=config.batch_size, seed=config.seed, crop=config.crop,
         rc_augment=config.rc_augment, length=length,
     )  # fmt: skip
     valid = ScoringSequences(job.valid, tokenizer, crop=config.crop, length=length)
-    mode = "min" if lower_is_better(job.metric) else "max"
     stops = (
-        [EarlyStopping(f"valid_{job.metric}", patience=config.patience, mode=mode, strict=False)]
-        if config.patience
-        else []
+        [Patience(job.metric, config.patience, lower_is_better=lower_is_better(job.metric))] if config.patience else []
     )
     done = fit(task, train, valid, config, callbacks=stops, export="best", report=build is None)
     if done.reason == "time":
@@ -116,13 +114,25 @@ def run_network(
     return result
 
 
-def _model(job: Job) -> DNAModel:
-    config = job.config
-    model = new_classifier(
-        job.start, outputs=job.train.outputs, pooling=config.pooling, conjoin=config.conjoin, seed=config.seed
-    )
+def trainable_model(start: Start, config: FinetuneConfig, outputs: int) -> DNAModel:
+    """Build the network of a run; what `config.mode` does not train needs no gradient.
+
+    Args:
+        start: Where from.
+        config: The options.
+        outputs: K.
+
+    Raises:
+        UserError: The head cannot be exchanged, or `lora_targets` names no linear layer.
+    """
+    model = new_classifier(start, outputs=outputs, pooling=config.pooling, conjoin=config.conjoin, seed=config.seed)
     if config.mode == "lora":
-        add_lora(model, rank=config.lora_rank, alpha=config.lora_alpha, targets=config.lora_targets, trainable=(HEAD,))
+        try:
+            add_lora(
+                model, rank=config.lora_rank, alpha=config.lora_alpha, targets=config.lora_targets, trainable=(HEAD,)
+            )
+        except UserError as error:
+            raise UserError(f"--lora_targets: {error}") from error
     elif config.mode == "frozen":
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.startswith(f"{HEAD}."))

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 
 from seqdna.finetuning.head import Head
-from seqdna.finetuning.labelled import check_sequence, cropped, reverse_complement
+from seqdna.finetuning.labelled import check_reach, check_sequence, cropped, reverse_complement
 from seqdna.likelihood import evaluating
-from seqdna.models.base import DNAModel
+from seqdna.models.base import DNAModel, longest_input
 from seqsuite.errors import UserError
 from seqsuite.reports import TableView
 
@@ -124,8 +124,13 @@ def predict(
     if not named:
         raise UserError("there is no sequence to predict for.")
     texts = [check_sequence(text, f"sequence {name!r}") for name, text in named.items()]
+    names = tuple(named)
+    check_reach(
+        longest_input(model), texts, lambda row: f"sequence {names[row]!r}", crop=head.crop,
+        way="cut it, or fine-tune with --crop.",
+    )  # fmt: skip
     scores = head.scores(outputs_of(model, tokenizer, texts, head, batch_tokens=batch_tokens))
-    return Predictions(tuple(named), tuple(head.said(scores)), scores, head.classes, head.problem)
+    return Predictions(names, tuple(head.said(scores)), scores, head.classes, head.problem)
 
 
 def outputs_of(

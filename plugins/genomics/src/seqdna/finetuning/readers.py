@@ -71,8 +71,9 @@ def read_all(config: FinetuneConfig) -> Rows:
     others = [(name, getattr(config, name)) for name in ("valid", "test") if getattr(config, name)]
     if not others:
         return rows
-    if rows.splits is not None and any(split == name for name, _ in others for split in rows.splits):
-        raise UserError(f"{rows.source} says itself which rows are for {others[0][0]}; leave out --{others[0][0]}.")
+    doubled = [name for name, _ in others if name in (rows.splits or ())]
+    if doubled:
+        raise UserError(f"{rows.source} says itself which rows are for {doubled[0]}; leave out --{doubled[0]}.")
     parts = [rows] + [read_labelled(path, config).marked(name) for name, path in others]
     return joined(parts)
 

@@ -64,7 +64,7 @@ class FinetuneResult(TableView):
         runs: The runs.
         best: Name of the run in `model/`.
         baselines: Name -> test metrics of each test set.
-        shared: Share of test sequences that are in the training or validation rows too, on either strand.
+        shared: Share of test sequences that are in the training or validation rows too, on either strand; mean of runs.
         trainable: Parameters that trained.
         seconds: Wall time of the whole command.
     """

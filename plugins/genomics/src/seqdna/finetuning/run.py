@@ -22,18 +22,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from seqdna.configs.finetune import FinetuneConfig
+from seqdna.configs.nested import filter_reach
 from seqdna.finetuning.baselines import SmallCNN, linear_baselines, majority
-from seqdna.finetuning.labelled import LabelledSet, class_counts, cropped, decide
+from seqdna.finetuning.labelled import LabelledSet, check_reach, class_counts, cropped, decide
 from seqdna.finetuning.metrics import choose, lower_is_better
-from seqdna.finetuning.one_run import Job, done_before, run_network, run_probe
+from seqdna.finetuning.one_run import Job, done_before, run_network, run_probe, trainable_model
+from seqdna.finetuning.parts import check_parts, remove_parts
 from seqdna.finetuning.predict import write_csv
 from seqdna.finetuning.readers import read_all
 from seqdna.finetuning.results import FinetuneResult, Metrics, RunScores
 from seqdna.finetuning.splits import Plan, plan_runs, shared_sequences
-from seqdna.finetuning.start import Start, new_classifier, open_start
+from seqdna.finetuning.start import Start, open_start
 from seqsuite.errors import UserError
 from seqsuite.reports import Report
 from seqsuite.training import RunFolder
@@ -41,8 +44,15 @@ from seqsuite.training.run_folder import process_rank, told, write_json
 
 
 @dataclass(frozen=True)
-class _Inputs:
-    """What a fine-tuning stands on, checked before anything is written."""
+class Inputs:
+    """What a fine-tuning stands on, checked before anything is written.
+
+    Attributes:
+        data: All rows.
+        plans: The runs.
+        start: The model to start from.
+        metric: What chooses the best weights.
+    """
 
     data: LabelledSet
     plans: list[Plan] = field(repr=False)
@@ -66,15 +76,15 @@ def finetune(config: FinetuneConfig) -> FinetuneResult | None:
     began = time.monotonic()
     if config.threads:
         torch.set_num_threads(config.threads)
-    inputs = _open(config)
-    _say(describe(inputs.data, inputs.plans))
+    inputs = open_inputs(config)
     folder = RunFolder(config.out)
     prints = {"data": _fingerprint(inputs.data), **_weights_print(inputs.start)}
+    check_parts(folder, config)
     with folder.claim(config, prints):
+        _say(describe(inputs.data, inputs.plans))
         if process_rank() == 0 and not config.resume:
-            for part in ("runs", "baselines"):
-                shutil.rmtree(folder.path / part, ignore_errors=True)
-            (folder.path / "predictions.csv").unlink(missing_ok=True)
+            check_parts(folder, config)  # another process may have been here since
+            remove_parts(folder)
         folder.begin(config, prints)
         scores = _runs(config, inputs, folder.path)
         if scores is None:
@@ -88,9 +98,16 @@ def finetune(config: FinetuneConfig) -> FinetuneResult | None:
         return result
 
 
-def _open(config: FinetuneConfig) -> _Inputs:
+def open_inputs(config: FinetuneConfig) -> Inputs:
+    """Read and check everything a fine-tuning stands on; nothing is written.
+
+    Raises:
+        UserError: The data, the model or an option; one line says what to do.
+    """
     data = decide(read_all(config), config.problem)
     start = open_start(config)
+    reach = filter_reach(getattr(start.config, "mixer_options", {}))
+    check_reach(reach, data.sequences, data.place, crop=config.crop, way=f"cut it, or add --crop {reach}.")
     metric = choose(config.metric, data.problem, data.outputs)
     plans = plan_runs(
         data,
@@ -103,22 +120,28 @@ def _open(config: FinetuneConfig) -> _Inputs:
     )
     for plan in plans:
         _check_metric(data, plan, metric)
-    if config.mode != "probe":  # a head that cannot be built ends the run here, before anything is written
-        new_classifier(start, outputs=data.outputs, pooling=config.pooling, conjoin=config.conjoin, seed=config.seed)
-    return _Inputs(data, plans, start, metric)
+    if config.mode != "probe":  # what cannot be built or changed ends the run here, before anything is written
+        trainable_model(start, config, data.outputs)
+    return Inputs(data, plans, start, metric)
 
 
 def _check_metric(data: LabelledSet, plan: Plan, metric: str) -> None:
-    """Refuse a metric of ranks that is not defined on the validation rows, since it could choose nothing."""
-    if data.problem != "classification" or metric not in ("auroc", "auprc"):
-        return
-    lacking = set(range(data.outputs)) - set(data.targets[plan.valid].tolist())
-    if lacking:
-        name = data.classes[min(lacking)]
-        raise UserError(
-            f"{data.source}: no validation row is of the class {name!r}, and --metric {metric} needs all classes; give "
-            "more validation rows, or choose another --metric."
-        )
+    """Refuse a metric that is not defined on the validation rows, since it could choose nothing."""
+    found, wrong = data.targets[plan.valid], ""
+    if data.problem == "classification" and metric in ("auroc", "auprc"):
+        lacking = set(range(data.outputs)) - set(found.tolist())
+        if lacking:
+            name = data.classes[min(lacking)]
+            wrong = f"no validation row is of the class {name!r}, and --metric {metric} needs all classes"
+    elif data.problem == "multi_label" and metric in ("auroc", "auprc"):
+        if not any(0 < column.sum() < len(column) for column in found.T):
+            wrong = f"every label is the same in all validation rows, and --metric {metric} needs both values of one"
+    elif data.problem == "regression" and metric != "mse":
+        same = [name for name, column in zip(data.classes, found.T, strict=True) if np.ptp(column) == 0]
+        if same:
+            wrong = f"all validation rows have one value of {same[0]!r}, and --metric {metric} needs different ones"
+    if wrong:
+        raise UserError(f"{data.source}: {wrong}; give more validation rows, or choose another --metric.")
 
 
 def _fingerprint(data: LabelledSet) -> str:
@@ -153,7 +176,7 @@ def describe(data: LabelledSet, plans: Sequence[Plan]) -> str:
     return f"data: {len(data):,} sequences of {span} bases; {data.problem.replace('_', '-')}: {what}; {split}{runs}"
 
 
-def _job(config: FinetuneConfig, inputs: _Inputs, plan: Plan, folder: Path) -> Job:
+def _job(config: FinetuneConfig, inputs: Inputs, plan: Plan, folder: Path) -> Job:
     """Return one run's part of the data and its options."""
     batch = min(config.batch_size, len(plan.train))
     batch -= batch % config.accumulate if batch > config.accumulate else 0
@@ -175,7 +198,7 @@ def _job(config: FinetuneConfig, inputs: _Inputs, plan: Plan, folder: Path) -> J
     return Job(plan.name, folder, options, train, valid, test, inputs.metric, inputs.start)
 
 
-def _runs(config: FinetuneConfig, inputs: _Inputs, folder: Path) -> list[RunScores] | None:
+def _runs(config: FinetuneConfig, inputs: Inputs, folder: Path) -> list[RunScores] | None:
     found = []
     for plan in inputs.plans:
         job = _job(config, inputs, plan, folder / "runs" / plan.name)
@@ -189,7 +212,7 @@ def _runs(config: FinetuneConfig, inputs: _Inputs, folder: Path) -> list[RunScor
     return found
 
 
-def _baselines(config: FinetuneConfig, inputs: _Inputs, folder: Path) -> dict[str, list[Metrics]]:
+def _baselines(config: FinetuneConfig, inputs: Inputs, folder: Path) -> dict[str, list[Metrics]]:
     """Fit the simple models once for each test set."""
     result: dict[str, list[Metrics]] = {}
     seen = set()
@@ -221,14 +244,14 @@ def _cnn(job: Job) -> RunScores | None:
         return SmallCNN(base_ids, job.train.outputs)
 
     options = dataclasses.replace(
-        job.config, lr=1e-3, mode="full", conjoin=False, accumulate=1, checkpoint_activations=False
+        job.config, lr=1e-3, mode="full", pooling="mean", conjoin=False, accumulate=1, checkpoint_activations=False
     )
     return run_network(dataclasses.replace(job, config=options), build=build, length=max(lengths))
 
 
 def _result(
     config: FinetuneConfig,
-    inputs: _Inputs,
+    inputs: Inputs,
     folder: Path,
     scores: list[RunScores],
     baselines: dict[str, list[Metrics]],
@@ -253,19 +276,19 @@ def _result(
         runs=tuple(scores),
         best=best.name,
         baselines=baselines,
-        shared=shared_sequences(inputs.data, inputs.plans[0]),
+        shared=float(np.mean([shared_sequences(inputs.data, plan) for plan in inputs.plans])),
         trainable=scores[0].trainable,
         seconds=time.monotonic() - began,
     )
 
 
-def _write(result: FinetuneResult, inputs: _Inputs, folder: Path) -> None:
+def _write(result: FinetuneResult, inputs: Inputs, folder: Path) -> None:
     write_json(folder / "summary.json", result.to_dict())
     lines: list[Sequence[Any]] = []
     header: Sequence[str] = ()
     for run in result.runs:
-        text = (folder / "runs" / run.name / "predictions.csv").read_text(encoding="utf-8")
-        header, *rows = csv.reader(text.splitlines())
+        with open(folder / "runs" / run.name / "predictions.csv", newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
         lines.extend([run.name, *row] for row in rows)
     write_csv(folder / "predictions.csv", ["run", *header], iter(lines))
     report = Report(f"{result.title} on {Path(inputs.data.source).name}", subtitle=folder.name)

@@ -66,10 +66,13 @@ def plan_runs(
     train, valid, test = (np.flatnonzero(marks == name) for name in ("train", "valid", "test"))
     if not len(train):
         raise UserError(f"{data.source}: no row is for training; the split column says train nowhere.")
+    _check_classes(data, train)
     plans = []
     for run_seed in range(seed, seed + seeds):
         for name, parts in _foldings(data, (train, valid, test), folds, valid_fraction, test_fraction, seed, run_seed):
-            limited = [_limited(part, limit, run_seed, number) for number, part in enumerate(parts)]
+            # The test rows are the same in all seeds, as many as there are of them.
+            seeds_of_parts = (run_seed, run_seed, seed)
+            limited = [_limited(part, limit, seeds_of_parts[number], number) for number, part in enumerate(parts)]
             plans.append(Plan(f"seed_{run_seed}{name}", run_seed, *limited))
     for plan in plans:
         _check(data, plan)
@@ -157,6 +160,19 @@ def _limited(rows: np.ndarray, limit: int, seed: int, part: int) -> np.ndarray:
     return np.sort(item_rng(seed, part).permutation(rows)[:limit])
 
 
+def _check_classes(data: LabelledSet, train: np.ndarray) -> None:
+    """Refuse a class that only validation or test rows have: no model could learn it."""
+    if data.problem != "classification":
+        return
+    strange = np.flatnonzero(~np.isin(data.targets, data.targets[train]))
+    if len(strange):
+        name = data.classes[int(data.targets[strange[0]])]
+        raise UserError(
+            f"{data.place(strange[0])}: no training row has the label {name!r}; mend the label, give training rows of "
+            "this class, or remove the row."
+        )
+
+
 def _check(data: LabelledSet, plan: Plan) -> None:
     if data.problem == "classification" and len(set(data.targets[plan.train].tolist())) < 2:
         name = data.classes[int(data.targets[plan.train[0]])]
@@ -170,5 +186,5 @@ def shared_sequences(data: LabelledSet, plan: Plan) -> float:
 
 
 def _canonical(text: str) -> str:
-    upper = text.upper()
+    upper = text.upper().replace("U", "T")
     return min(upper, reverse_complement(upper))

@@ -27,6 +27,8 @@ SPLITS = {
 }
 """Words that a split column may hold, and what they mean."""
 
+_LONGEST_CELL = 2**31 - 1
+
 Record = tuple[str, list[str]]
 """Where a row lies, and its cells."""
 
@@ -149,7 +151,7 @@ def table_records(source: Path) -> tuple[list[str], Iterator[Record]]:
     marks = {mark: lines[first].count(mark) for mark in ("\t", ",", ";")}
     delimiter = max(marks, key=lambda mark: marks[mark])
     reader = csv.reader(io.StringIO("".join(lines[first:]), newline=""), delimiter=delimiter, strict=True)
-    header = [cell.strip() for cell in next(reader)]
+    header = [cell.strip() for cell in _next(source, reader, first)]
     doubled = sorted({name for name in header if name and header.count(name) > 1})
     if doubled:
         raise UserError(f"{source}: the column {doubled[0]!r} is there twice; rename one of them.")
@@ -165,14 +167,29 @@ def first_cells(source: Path) -> list[str]:
     return [cell.strip() for cell in line.split(delimiter)]
 
 
+def _next(source: Path, reader: Iterator[list[str]], skipped: int) -> list[str]:
+    """Return the next row's cells; they may be as long as a chromosome.
+
+    Raises:
+        StopIteration: There is none.
+        UserError: The quotes do not match, or a quote stands where none may.
+    """
+    before = csv.field_size_limit(_LONGEST_CELL)  # of the whole process, so it is put back
+    try:
+        return next(reader)
+    except csv.Error as error:
+        line = skipped + reader.line_num  # type: ignore[attr-defined]
+        raise UserError(f"{source}, line {line}: {error}; mend the quotes of the row.") from error
+    finally:
+        csv.field_size_limit(before)
+
+
 def _records(source: Path, reader: Iterator[list[str]], skipped: int) -> Iterator[Record]:
     while True:
         try:
-            cells = next(reader)
+            cells = _next(source, reader, skipped)
         except StopIteration:
             return
-        except csv.Error as error:
-            raise UserError(f"{source}, line {skipped + reader.line_num}: {error}.") from error  # type: ignore[attr-defined]
         if any(cell.strip() for cell in cells):
             yield f"line {skipped + reader.line_num}", cells  # type: ignore[attr-defined]
 

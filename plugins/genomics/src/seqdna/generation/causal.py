@@ -18,7 +18,7 @@ import torch
 from seqdna.generation.results import Generated
 from seqdna.generation.sampling import Sampling
 from seqdna.likelihood import evaluating, language_head, log_bases
-from seqdna.models.base import DNAModel
+from seqdna.models.base import DNAModel, longest_input
 from seqdna.tokenizers import BASES, NucleotideTokenizer
 from seqsuite.errors import UserError, unknown_name
 
@@ -215,7 +215,7 @@ def _check(model: DNAModel, prompts: Mapping[str, str], length: int, n: int, mod
 
 
 def _check_reach(model: DNAModel, positions: int) -> None:
-    reach = getattr(model.config, "mixer_options", {}).get("l_max")
+    reach = longest_input(model)
     if reach is not None and positions - 1 > reach:  # the last base is written, not read
         raise UserError(
             f"prompt and new bases are {positions:,} positions; this model reads at most {reach:,} and recomputes "

@@ -52,12 +52,14 @@ class Generated(TableView):
             rows.append({"name": name, "bases": len(text), "new": len(new), "GC of new": share, "sequence": shown})
         return rows
 
-    def figure(self) -> Figure:
-        """Draw the share of each base along what the model wrote, over all sequences, in at most 50 steps."""
+    def figure(self) -> Figure | None:
+        """Draw the share of each base along what the model wrote, in at most 50 steps; None if it wrote nothing."""
         from seqsuite.reports import line_figure
 
         new = self.new()
-        longest = max(map(len, new))
+        longest = max(map(len, new), default=0)
+        if not longest:
+            return None
         width = -(-longest // _BINS)
         counts = np.zeros((-(-longest // width), 4))
         for text in new:

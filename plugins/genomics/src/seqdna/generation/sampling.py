@@ -40,7 +40,8 @@ class Sampling:
         order = np.argsort(-logp, axis=-1, kind="stable")
         ranked = np.take_along_axis(logp, order, axis=-1)
         if self.temperature > 0:
-            ranked = np.exp((ranked - ranked[..., :1]) / self.temperature)
+            with np.errstate(over="ignore"):  # next to no temperature: minus infinity, which is no probability
+                ranked = np.exp((ranked - ranked[..., :1]) / self.temperature)
         else:
             ranked = np.zeros_like(ranked)
             ranked[..., 0] = 1

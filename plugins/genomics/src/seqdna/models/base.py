@@ -170,6 +170,12 @@ class DNAModel(Model):
         return rows[batch, first if pooling == "first" else last]
 
 
+def longest_input(model: Model) -> int | None:
+    """Return how many positions a model can read at most (a Hyena filter has a longest input); None: no bound."""
+    options: dict[str, int] = getattr(model.config, "mixer_options", {})
+    return options.get("l_max")
+
+
 def causal_only(model: DNAModel) -> None:
     """Refuse the recurrent views of a model that sees the future.
 

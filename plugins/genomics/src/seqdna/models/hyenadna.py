@@ -70,8 +70,9 @@ class HyenaDNA(DNAModel):
         words = F.dropout(self.embedding(rows), self.config.embed_dropout, self.training)
         return self.backbone(words, seq=seq)
 
-    def _head(self, rows: Tensor, seq: Seq | None, *, strands: int) -> Tensor:
+    def logits_of(self, rows: Tensor, *, strands: int) -> Tensor:
+        """Return vocabulary logits (B, L, V) of the features of one strand's rows (B, L, D)."""
         if self.lm_head is None:
-            return super()._head(rows, seq, strands=strands)
+            return super().logits_of(rows, strands=strands)
         logits = self.lm_head(rows)
         return logits if logits.dtype == torch.float64 else logits.float()

@@ -39,6 +39,18 @@ def from_strands(rows: Tensor) -> Tensor:
     return torch.cat((given, rc_features(other)), dim=-1)
 
 
+def lanes(features: Tensor, *, average: bool) -> Tensor:
+    """Bring both halves (..., 2D) of an equivariant model's features into one order of channels.
+
+    Args:
+        features: As `from_strands` folds them.
+        average: Return their mean (..., D) instead of both side by side (..., 2D).
+    """
+    given, other = features.chunk(2, dim=-1)
+    other = other.flip(-1)
+    return (given + other) / 2 if average else torch.cat((given, other), dim=-1)
+
+
 def swap_strands(rows: Tensor) -> Tensor:
     """Exchange the halves of the folded form, on rows (2B, L, D): each strand gets rc of the other."""
     return rows.unflatten(0, (2, -1)).flip(0, -2, -1).flatten(0, 1)

@@ -5,13 +5,14 @@ All of it is opened and checked before anything is written, so that a mistake co
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from seqdna.baselines.counts import check_size
 from seqdna.configs.models import GenomeConfig
+from seqdna.configs.nested import filter_reach
 from seqdna.configs.pretrain import PretrainConfig
 from seqdna.data import (
     EvalSites,
@@ -24,7 +25,7 @@ from seqdna.data import (
 )
 from seqdna.evaluation import language_sites
 from seqdna.likelihood import LANGUAGE_HEADS
-from seqdna.pretraining.splits import open_splits
+from seqdna.pretraining.splits import about, open_splits
 from seqdna.tasks import (
     CausalWindows,
     LeaveOneOutWindows,
@@ -89,7 +90,7 @@ def resolve_model(config: PretrainConfig) -> tuple[GenomeConfig, dict[str, Any]]
         raise UserError(f"--eos is for causal models; --model {config.model} has the head {known.head!r}.")
     settled = model_config(config.model, **options)
     assert isinstance(settled, GenomeConfig)
-    longest = getattr(settled, "mixer_options", {}).get("l_max")
+    longest = filter_reach(getattr(settled, "mixer_options", {}))
     if longest is not None and config.length > longest:
         raise UserError(
             f"--length is {config.length}, and --model {config.model} takes at most {longest} bases; "
@@ -114,16 +115,19 @@ def open_inputs(config: PretrainConfig, model: GenomeConfig) -> Inputs:
     tokenizer = NucleotideTokenizer(lower=config.lower, iupac=config.iupac, uracil=config.uracil)
     genome = open_genome(config.fasta, tokenizer)
     splits, train_windows = open_splits(config, genome)
+    if config.baselines:
+        with about(config.fasta, "training part"):
+            check_size(splits)
     length, seed, augment = config.length, config.seed, augments(config, model)
     rows = _rows(config, model.head, tokenizer)
     plan = config.stage_plan()
     where = "intervals" if config.intervals else "records" if config.valid_chromosomes else "block (--{}_fraction)"
-    with _about(config.fasta, "training part"):
+    with about(config.fasta, "training part"):
         train = [train_windows(stage.length) for stage in plan]
-    with _about(config.fasta, f"validation {where.format('valid')}"):
+    with about(config.fasta, f"validation {where.format('valid')}"):
         valid = TiledWindows(genome, splits.valid, length, seed=seed)
     choose = functools.partial(language_sites, n=config.eval_sites, length=length, objective=model.head, seed=seed)
-    with _about(config.fasta, f"test {where.format('test')}"):
+    with about(config.fasta, f"test {where.format('test')}"):
         tiles = TiledWindows(genome, splits.test, length, seed=seed)
         sites = choose(splits.test, genome)
     return Inputs(
@@ -154,18 +158,9 @@ def _open_also(
 ) -> EvalSites | None:
     if not config.also:
         return None
-    with _about(config.also, "other genome (--also)"):
+    with about(config.also, "other genome (--also)"):
         genome = open_genome(config.also, tokenizer)
         return choose([Interval(record.name, 0, record.length) for record in genome.records], genome)
-
-
-@contextlib.contextmanager
-def _about(fasta: str, part: str) -> Iterator[None]:
-    """Say which file, and which part of it, an error is about."""
-    try:
-        yield
-    except UserError as error:
-        raise UserError(f"{fasta}, the {part}: {error}") from error
 
 
 def describe(genome: Genome, splits: Splits | None = None) -> str:

@@ -17,7 +17,7 @@ from seqdna.pretraining.inputs import Inputs, describe, open_inputs, resolve_mod
 from seqdna.pretraining.measure import measure
 from seqdna.pretraining.result import PretrainResult
 from seqdna.tasks import LanguageModelling
-from seqsuite.training import Interrupted, fit, seed_everything
+from seqsuite.training import Interrupted, RunFolder, fit, seed_everything
 from seqsuite.training.run_folder import process_rank
 
 
@@ -40,14 +40,16 @@ def pretrain(config: PretrainConfig) -> PretrainResult | None:
     if config.threads:
         torch.set_num_threads(config.threads)
     inputs = open_inputs(config, kind)
+    fingerprints = {"fasta": inputs.genome.manifest["source"]["sha256"]}
+    if config.intervals:
+        fingerprints["intervals"] = sha256(Path(config.intervals))
+    with RunFolder(config.out).claim(config, fingerprints):
+        pass  # `fit` claims it for good; a folder that is refused is the first thing to say
     seed_everything(config.seed)
     model = seqsuite.create_model(config.model, **options)
     assert isinstance(model, DNAModel)
     _announce(config, kind, inputs, model.num_parameters())
     task = LanguageModelling(model, config, inputs.tokenizer)
-    fingerprints = {"fasta": inputs.genome.manifest["source"]["sha256"]}
-    if config.intervals:
-        fingerprints["intervals"] = sha256(Path(config.intervals))
     done = fit(task, inputs.train, inputs.valid, config, inputs=fingerprints, report=False)
     if process_rank() != 0:
         return None

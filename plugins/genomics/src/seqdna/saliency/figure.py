@@ -66,7 +66,7 @@ def draw_logo(axes: Axes, values: np.ndarray, places: np.ndarray) -> None:
             here = values[:, code] != 0
             axes.bar(places[here], values[here, code], width=1.0, color=colour, label=base)
         axes.legend(frameon=False, ncols=4, fontsize=7)
-    elif importlib.util.find_spec("logomaker") is not None:
+    elif values.any() and importlib.util.find_spec("logomaker") is not None:  # it warns where there is nothing to draw
         _with_logomaker(axes, values, places)
     else:
         with_matplotlib(axes, values, places)

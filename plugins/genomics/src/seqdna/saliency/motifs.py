@@ -152,7 +152,8 @@ def _parse(source: Path, text: str) -> Iterator[Motif]:
     try:
         records = jaspar.read(io.StringIO(text), "jaspar")
     except Exception as error:  # Biopython raises a bare Exception where lines differ in length
-        raise UserError(f"{source}: is no JASPAR file ({error}).") from None
+        told = " ".join(str(error).split())
+        raise UserError(f"{source}: is no JASPAR file ({told if len(told) <= 100 else f'{told[:100]}...'}).") from None
     if len(records) != sum(line.startswith(">") for line in text.splitlines()):
         raise UserError(f"{source}: a motif has not four lines of counts (A, C, G, T).")
     for record in records:

@@ -30,7 +30,7 @@ from seqdna.likelihood import language_head
 from seqdna.variants.checksums import genome_checksum, model_checksum
 from seqdna.variants.parts import Parts, Shard, description_of, finished_by_others
 from seqdna.variants.run import Progress
-from seqdna.variants.scoring import ScoreOptions, open_both, window_of_model
+from seqdna.variants.scoring import ScoreOptions, hidden_letters, open_both, window_of_model
 from seqdna.variants.tables import SNV_SUFFIXES, open_table
 from seqdna.variants.tiling import Tile, score_tiles, tile_blocks
 from seqdna.variants.writers import check_target
@@ -153,7 +153,7 @@ def all_snvs(
     _refuse_long(head, genome, force=force)
     blocks = partial(tile_blocks, genome, window, overlap, block_bases)
     count = sum(1 for _ in blocks())
-    settings = _settings(head, window, overlap)
+    settings = _settings(head, window, overlap) | hidden_letters(genome)
     fingerprint = _fingerprint(model, genome, settings, batch_tokens, block_bases)
     if finished_by_others(target, fingerprint, shard, overwrite=overwrite):
         return None
@@ -210,6 +210,8 @@ def _join(
         # Before the output gets its name: a share that comes late must find what it is.
         write_json(description_of(target), {"fingerprint": fingerprint, **_description(result)})
         os.replace(aside, target)
+    except OSError as error:
+        raise UserError(f"--out {target}: cannot write it ({error.strerror or error}).") from error
     finally:
         aside.unlink(missing_ok=True)
     return result

@@ -39,11 +39,13 @@ class BgzfWriter:
 
     def close(self) -> None:
         """Write the rest and the end mark, without which readers take the file for truncated."""
-        if self._waiting:
-            self._put(bytes(self._waiting))
-            self._waiting.clear()
-        self._handle.write(_END)
-        self._handle.close()
+        try:
+            if self._waiting:
+                self._put(bytes(self._waiting))
+                self._waiting.clear()
+            self._handle.write(_END)
+        finally:
+            self._handle.close()
 
     def _put(self, block: bytes) -> None:
         packer = zlib.compressobj(self._level, zlib.DEFLATED, -15)

@@ -17,6 +17,8 @@ import os
 import re
 import secrets
 import shutil
+import socket
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +82,18 @@ class Parts:
         self.root, self.blocks, self.shard = Path(folder), blocks, shard
         self.folder = self.root / fingerprint
         with _explained(self.root):
+            self._take_back()
             self.folder.mkdir(parents=True, exist_ok=True)
+
+    def _take_back(self) -> None:
+        """Give the blocks their name again if the process that was joining them on this machine is no more."""
+        start, host = re.escape(self.folder.name), re.escape(socket.gethostname())
+        name = re.compile(rf"{start}\.joined-by-(\d+)-{host}-[0-9a-f]+")
+        for folder in self.root.iterdir() if self.root.is_dir() else ():
+            match = name.fullmatch(folder.name)
+            if match and not _runs(int(match[1])):
+                with contextlib.suppress(OSError):  # another process was faster, or has begun anew
+                    folder.rename(self.folder)
 
     def missing(self) -> Iterator[int]:
         """Yield this share's blocks that are not done."""
@@ -107,9 +120,20 @@ class Parts:
                 aside.unlink(missing_ok=True)
 
     def get(self, block: int) -> dict[str, np.ndarray]:
-        """Read a block."""
-        with np.load(self._path(block)) as found:
-            return dict(found)
+        """Read a block.
+
+        Raises:
+            UserError: It is damaged; it is removed, and the next run makes it again.
+        """
+        path = self._path(block)
+        try:
+            with np.load(path) as found:
+                return dict(found)
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            path.unlink(missing_ok=True)
+            raise UserError(
+                f"{self.root}: block {block} is damaged ({error}); it was removed, run the same command again."
+            ) from None
 
     @contextlib.contextmanager
     def claim(self) -> Iterator[bool]:
@@ -121,7 +145,8 @@ class Parts:
             self._tidy()
             yield False
             return
-        home, mine = self.folder, self.root / f"{self.folder.name}.joined-by-{os.getpid()}-{secrets.token_hex(4)}"
+        who = f"{os.getpid()}-{socket.gethostname()}-{secrets.token_hex(4)}"
+        home, mine = self.folder, self.root / f"{self.folder.name}.joined-by-{who}"
         try:
             home.rename(mine)
         except FileNotFoundError:
@@ -145,6 +170,19 @@ class Parts:
 
     def _path(self, block: int) -> Path:
         return self.folder / f"block-{block:08d}.npz"
+
+
+def _runs(process: int) -> bool:
+    """Return whether a process of this machine is alive; True where that cannot be told."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def finished_by_others(target: Path, fingerprint: str, shard: Shard, *, overwrite: bool) -> bool:

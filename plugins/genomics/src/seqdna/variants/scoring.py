@@ -24,6 +24,7 @@ import torch
 
 from seqdna.data.cache import open_genome
 from seqdna.data.genome import Genome
+from seqdna.models.base import longest_input
 from seqdna.tokenizers import NucleotideTokenizer
 from seqdna.variants.alleles import Contigs, Pair, Variant, allele_problem, normalised, record_problem, windows_of
 from seqdna.variants.checksums import genome_checksum, model_checksum
@@ -191,7 +192,7 @@ class Scoring:
         if scorer.method in ("masked", "leave_one_out"):
             shown["span_flank"] = scorer.span_flank
         shown["strands"] = "both run" if len(scorer.strands) == 2 else "equal by construction"
-        return shown
+        return shown | hidden_letters(self.genome)
 
     def report(self) -> ScoreReport:
         """Return an empty report."""
@@ -233,7 +234,21 @@ def window_of_model(model: GenomeModel, options: ScoreOptions) -> int:
     ):
         if value < least:
             raise UserError(f"--{name} is {value}; it must be at least {least}.")
+    reach = longest_input(model.model)
+    if reach is not None and window > reach:
+        raise UserError(
+            f"--window is {window}; this model reads at most {reach:,} bases at once: give --window {reach}."
+        )
     return int(window)
+
+
+def hidden_letters(genome: Genome) -> dict[str, str]:
+    """Return the setting that tells of soft-masked bases which the model's tokenizer hides; empty if it hides none."""
+    count, policy = genome.census.lower_case, genome.tokenizer.lower
+    if policy == "upper" or not count:
+        return {}
+    token = "N" if policy == "n" else "[UNK]"
+    return {"hidden": f"{count} of {genome.length} letters of the FASTA are lower case and read as {token}"}
 
 
 def open_both(fasta: str | Path | Genome, tokenizer: NucleotideTokenizer) -> tuple[Genome, Genome]:

@@ -64,15 +64,15 @@ def variants_of(
 
 
 class _Array:
-    """(bases, 4) float32 in the .npy format, mapped."""
+    """(bases, 4) float32 in the .npy format; not mapped, for then a full disk would end the process without a word."""
 
     def __init__(self, path: Path, bases: int) -> None:
-        self._map = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(bases, 4))
-        self._at = 0
+        self._out = path.open("wb")
+        header = {"descr": "<f4", "fortran_order": False, "shape": (bases, 4)}
+        np.lib.format.write_array_header_1_0(self._out, header)
 
     def write(self, record: str, first: int, codes: np.ndarray, odds: np.ndarray) -> None:
-        self._map[self._at : self._at + len(codes)] = odds
-        self._at += len(codes)
+        self._out.write(odds.astype("<f4").tobytes())
 
     def __enter__(self) -> _Array:
         return self
@@ -80,7 +80,7 @@ class _Array:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._map.flush()
+        self._out.close()
 
 
 class _Text:

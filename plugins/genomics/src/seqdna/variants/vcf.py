@@ -26,6 +26,7 @@ from seqsuite.errors import UserError
 COLUMNS = ("#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO")
 _BGZIP_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _OTHERS = ((b"BCF", "BCF; convert it with `bcftools view`"), (b">", "FASTA"), (b"@", "FASTQ or SAM"))
+_LONGEST_POSITION = 18  # digits: what fits 64 bits
 _ID = re.compile(r"##(INFO|FILTER)=<ID=([^,>]+)")
 
 
@@ -150,7 +151,7 @@ def parse_record(line: int, text: str) -> VcfRecord:
     if len(columns) < len(COLUMNS):
         return VcfRecord(line, body, ending, "too_few_columns")
     chrom, pos, _, ref, alt = columns[:5]
-    if not (chrom and pos.isascii() and pos.isdigit()):
+    if not (chrom and pos.isascii() and pos.isdigit() and len(pos) <= _LONGEST_POSITION):
         return VcfRecord(line, body, ending, "bad_position")
     return VcfRecord(line, body, ending, "", chrom, int(pos), ref, tuple(alt.split(",")))
 

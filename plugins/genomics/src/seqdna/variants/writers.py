@@ -8,11 +8,13 @@ Written aside, renamed at the end; an exception leaves nothing. A JSON file of s
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
 import secrets
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO
@@ -76,15 +78,18 @@ class TextWriter:
     def put(self, text: str) -> None:
         """Write text."""
         assert self._out is not None
-        self._out.write(text.encode("utf-8", "surrogateescape"))
+        with self._explained():
+            self._out.write(text.encode("utf-8", "surrogateescape"))
 
     def __enter__(self) -> TextWriter:
-        try:
+        with self._explained():
             handle = self._aside.open("wb")
-        except OSError as error:
-            raise UserError(f"--out {self.target}: cannot write it ({error.strerror or error}).") from None
         self._out = BgzfWriter(handle) if self.target.suffix == ".gz" else handle
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
         return self
 
     def __exit__(
@@ -92,16 +97,20 @@ class TextWriter:
     ) -> None:
         assert self._out is not None
         try:
-            if isinstance(self._out, BgzfWriter):
+            with self._explained():
                 self._out.__exit__(kind, error, trace)
-            else:
-                self._out.close()
-            if kind is None:
-                os.replace(self._aside, self.target)
-        except OSError as failed:
-            raise UserError(f"--out {self.target}: cannot write it ({failed.strerror or failed}).") from error
+                if kind is None:
+                    os.replace(self._aside, self.target)
         finally:
             self._aside.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn a failed write into one line."""
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"--out {self.target}: cannot write it ({error.strerror or error}).") from error
 
 
 class VcfWriter(TextWriter):
