@@ -8,6 +8,8 @@ our own atomic writer.
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,8 +17,10 @@ import torch
 from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
-from seqsuite.mixers.base import parameters_marked
-from seqsuite.mixers.create import settled_options
+from seqsuite.backbones.norms import create_norm
+from seqsuite.backbones.residual import Block, ResidualStack
+from seqsuite.mixers.base import Mixer, parameters_marked
+from seqsuite.mixers.create import build_mixer, settled_options
 from seqsuite.models.configs import ModelConfig
 from seqsuite.models.files import write_export
 from seqsuite.ops import Seq
@@ -99,6 +103,25 @@ def settle_mixer(config: Config) -> Config:
     """Return the config with `mixer_options` as the mixer takes them, so that an export says what was built."""
     options = settled_options(config.mixer, config.mixer_options)  # type: ignore[attr-defined]
     return dataclasses.replace(config, mixer_options=options)  # type: ignore[call-arg]
+
+
+def mixer_stack(
+    config: Any, *, wrap: Callable[[Mixer], Mixer] | None = None, block: Callable[..., Block] = Block
+) -> ResidualStack:
+    """Build the residual stack that a config describes; each branch starts at 1 / sqrt(n_layer) of its scale.
+
+    Args:
+        config: Has `d_model`, `n_layer`, `mixer`, `mixer_options`, `norm`, `norm_epsilon` and `residual_in_fp32`.
+        wrap: What becomes of each mixer: two directions of it, say.
+        block: What the blocks are; called as `Block` is.
+    """
+    blocks = []
+    for _ in range(config.n_layer):
+        mixer = build_mixer(config.mixer, config.d_model, config.mixer_options)
+        norm = create_norm(config.norm, config.d_model, config.norm_epsilon)
+        blocks.append(block(mixer if wrap is None else wrap(mixer), norm, residual_in_fp32=config.residual_in_fp32))
+        blocks[-1].mixer.scale_output(1 / math.sqrt(config.n_layer))
+    return ResidualStack(blocks, create_norm(config.norm, config.d_model, config.norm_epsilon))
 
 
 @torch.no_grad()

@@ -8,17 +8,13 @@ logits_t, state = model.step(token, state)
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqsuite.backbones.norms import create_norm
-from seqsuite.backbones.residual import Block, ResidualStack
 from seqsuite.mixers.base import State
-from seqsuite.mixers.create import build_mixer
-from seqsuite.models.base import Model, init_weights, padding_of, settle_mixer
+from seqsuite.models.base import Model, init_weights, mixer_stack, padding_of, settle_mixer
 from seqsuite.models.configs import MixerLMConfig
 from seqsuite.ops import Seq
 
@@ -32,21 +28,11 @@ class MixerLM(Model):
         config = settle_mixer(config)
         super().__init__(config)
         self.embedding = nn.Embedding(config.padded_vocab_size, config.d_model)
-        blocks = [
-            Block(
-                build_mixer(config.mixer, config.d_model, config.mixer_options),
-                create_norm(config.norm, config.d_model, config.norm_epsilon),
-                residual_in_fp32=config.residual_in_fp32,
-            )
-            for _ in range(config.n_layer)
-        ]
-        self.backbone = ResidualStack(blocks, create_norm(config.norm, config.d_model, config.norm_epsilon))
+        self.backbone = mixer_stack(config)
         self.lm_head = (
             None if config.tie_embeddings else nn.Linear(config.d_model, config.padded_vocab_size, bias=False)
         )
         init_weights(self, embedding_std=config.initializer_range)
-        for block in blocks:
-            block.mixer.scale_output(1 / math.sqrt(config.n_layer))
 
     def forward_features(self, input_ids: Tensor, *, seq: Seq | None = None) -> Tensor:
         """Return the normalised features (B, L, D)."""

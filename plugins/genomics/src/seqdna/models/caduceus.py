@@ -11,8 +11,8 @@ PS runs both strands as one batch of 2B rows (`seqdna.models.strands`). For it, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,11 +21,9 @@ from seqdna.configs.models import CaduceusConfig
 from seqdna.models.base import DNAModel, causal_only
 from seqdna.models.strands import StrandBlock
 from seqsuite.backbones.bidirectional import Bidirectional
-from seqsuite.backbones.norms import create_norm
 from seqsuite.backbones.residual import ResidualStack
 from seqsuite.mixers.base import Mixer, State
-from seqsuite.mixers.create import build_mixer
-from seqsuite.models.base import init_weights, settle_mixer
+from seqsuite.models.base import init_weights, mixer_stack, settle_mixer
 from seqsuite.ops import Seq
 
 
@@ -39,24 +37,13 @@ class Caduceus(DNAModel):
         config = settle_mixer(config)
         super().__init__(config)
         self.embedding = nn.Embedding(config.padded_vocab_size, config.d_model)
-        blocks = [
-            StrandBlock(
-                self._mixer(),
-                create_norm(config.norm, config.d_model, config.norm_epsilon),
-                residual_in_fp32=config.residual_in_fp32,
-                swap_halves=config.swap_halves,
-            )
-            for _ in range(config.n_layer)
-        ]
-        self.backbone = ResidualStack(blocks, create_norm(config.norm, config.d_model, config.norm_epsilon))
+        block = partial(StrandBlock, swap_halves=config.swap_halves)
+        self.backbone = mixer_stack(config, wrap=self._directions, block=block)
         init_weights(self, embedding_std=config.initializer_range)
-        for block in blocks:
-            block.mixer.scale_output(1 / math.sqrt(config.n_layer))
         self.make_head()
 
-    def _mixer(self) -> Mixer:
+    def _directions(self, mixer: Mixer) -> Mixer:
         config = self.config
-        mixer = build_mixer(config.mixer, config.d_model, config.mixer_options)
         if not config.bidirectional:
             return mixer
         return Bidirectional(

@@ -12,8 +12,6 @@ strands of the input exchanges the rows and nothing else, RC-equivariance is exa
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,12 +19,10 @@ from torch import Tensor, nn
 
 from seqdna.configs.models import LeaveOneOutConfig
 from seqdna.models.base import DNAModel
-from seqsuite.backbones.norms import create_norm
-from seqsuite.backbones.residual import Block, ResidualStack
+from seqsuite.backbones.residual import ResidualStack
 from seqsuite.errors import UserError
 from seqsuite.mixers.base import Scratch, chunks
-from seqsuite.mixers.create import build_mixer
-from seqsuite.models.base import init_weights, settle_mixer
+from seqsuite.models.base import init_weights, mixer_stack, settle_mixer
 from seqsuite.ops import Seq
 
 
@@ -40,22 +36,12 @@ class LeaveOneOut(DNAModel):
         config = settle_mixer(config)
         super().__init__(config)
         self.embedding = nn.Embedding(config.padded_vocab_size, config.d_model)
-        blocks = [
-            Block(
-                build_mixer(config.mixer, config.d_model, config.mixer_options),
-                create_norm(config.norm, config.d_model, config.norm_epsilon),
-                residual_in_fp32=config.residual_in_fp32,
-            )
-            for _ in range(config.n_layer)
-        ]
-        if not all(block.mixer.causal for block in blocks):
+        self.backbone = mixer_stack(config)
+        if not all(block.mixer.causal for block in self.backbone.layers):  # type: ignore[union-attr]
             raise UserError(f"LeaveOneOutConfig: mixer {config.mixer!r} is not causal; its towers must be")
-        self.backbone = ResidualStack(blocks, create_norm(config.norm, config.d_model, config.norm_epsilon))
         self.start = nn.Parameter(torch.zeros(config.d_model))
         self.joint = Joint(config.d_model, config.join_expand * config.d_model)
         init_weights(self, embedding_std=config.initializer_range)
-        for block in blocks:
-            block.mixer.scale_output(1 / math.sqrt(config.n_layer))
         self.make_head()
 
     def encode(self, rows: Tensor, seq: Seq | None) -> Tensor:
