@@ -12,7 +12,8 @@ import torch
 import seqdna
 import seqsuite
 from seqdna.cli import main
-from seqdna.saliency import parse_region, read_motifs
+from seqdna.data import parse_region
+from seqdna.saliency import read_motifs
 from seqsuite.errors import UserError
 
 MOTIF = ">MA0001.1\tPlanted\tplants\nA [ 9 0 0 9 0 0 ]\nC [ 0 9 0 0 9 0 ]\nG [ 0 0 9 0 0 0 ]\nT [ 0 0 0 0 0 9 ]\n"

@@ -2,7 +2,7 @@
 
     sites = language_sites(intervals, genome, 4096, 1024, objective="causal_lm")
     scores = score_sites(model, sites, tokenizer)
-    evaluate(seqdna.load("runs/demo"), "other.fa", region="chr2:0-100000")
+    evaluate(seqdna.load("runs/demo"), "other.fa", region="chr2:1-100,000")
 
 A masked or a leave-one-out model sees everything else in the window, the task of the two-sided count
 models; a causal model sees what comes before, the task of the one-sided ones. The bases are a fixed
@@ -13,14 +13,14 @@ Probabilities are renormalised over A, C, G, T (4 of the 16 logits).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqdna.data import EvalSites, Genome, Interval, eval_sites, open_genome, resolve_names
+from seqdna.data import EvalSites, Genome, Interval, eval_sites, open_genome, parse_region
 from seqdna.likelihood import at_sites, language_head, log_of_true
 from seqdna.models.base import DNAModel, longest_input
 from seqdna.tokenizers import NucleotideTokenizer
@@ -200,7 +200,7 @@ def evaluate(
     Args:
         model: From `seqdna.load`.
         fasta: A FASTA file, or the name of a genome that comes along.
-        region: A record, or record:start-end (0-based, half open); empty: the whole genome.
+        region: A record, or record:start-end (1-based with both ends, as in samtools); empty: the whole genome.
         sites: Bases to measure at most, drawn at random.
         length: Bases a window; 0: as the model was trained, 1024 where that is not known.
         seed: Of the draw.
@@ -216,7 +216,7 @@ def evaluate(
     if reach is not None and length > reach:
         raise UserError(f"--length is {length}, and this model reads at most {reach} bases; choose a smaller one.")
     try:
-        where = parse_region(genome, region)
+        where = _intervals(genome, region)
         chosen = language_sites(where, genome, sites, length, objective=objective, seed=seed)
     except UserError as error:
         raise UserError(f"{fasta}: {error}") from error
@@ -225,26 +225,9 @@ def evaluate(
     return EvaluationResult(Path(fasta).name, name, objective, length, genome.census.to_dict(), chosen, scores.bits)
 
 
-def parse_region(genome: Genome, region: str) -> list[Interval]:
-    """Return the intervals that a region means: "", "record" or "record:start-end"; chr1 and 1 mean each other.
-
-    Raises:
-        UserError: Unknown record, no such bases, or it does not parse.
-    """
+def _intervals(genome: Genome, region: str) -> list[Interval]:
+    """Return the intervals of a region, or of the whole genome."""
     if not region:
         return [Interval(record.name, 0, record.length) for record in genome.records]
-    names = [record.name for record in genome.records]
-    name, colon, span = region.rpartition(":")
-    if region in names or not colon:
-        record = _record(region, region, names)
-        return [Interval(record, 0, genome.record(record).length)]
-    first, dash, last = span.replace(",", "").partition("-")
-    if not (dash and first.isdigit() and last.isdigit() and int(first) < int(last)):
-        raise UserError(f"--region {region}: {span!r} is no start-end; give for example {name or 'chr1'}:0-100000.")
-    record = _record(name, region, names)
-    genome.fetch(record, int(first), int(last))  # says so if it lies outside
-    return [Interval(record, int(first), int(last))]
-
-
-def _record(name: str, region: str, names: Iterable[str]) -> str:
-    return resolve_names([name], names, where=f"--region {region}: ")[name]
+    chosen = parse_region(region, {record.name: record.length for record in genome.records})
+    return [Interval(chosen.record, chosen.start, chosen.end)]

@@ -72,8 +72,8 @@ def outputs(config: SaliencyConfig) -> tuple[Path, Path, Path]:
 
 def explain_region(config: SaliencyConfig, model: GenomeModel) -> Saliency:
     """Run what the options ask for."""
-    from seqdna.data import Genome, open_genome
-    from seqdna.saliency import explain, parse_region
+    from seqdna.data import Genome, open_genome, parse_region
+    from seqdna.saliency import explain
     from seqsuite.errors import UserError
 
     if config.sequence is not None:

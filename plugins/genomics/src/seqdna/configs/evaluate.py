@@ -14,7 +14,8 @@ class EvaluateConfig:
     Args:
         run: A run folder or a model folder.
         fasta: Genome to measure on: a FASTA file (plain, gzip or bgzip), or 'ecoli' for the one that comes along.
-        region: Where to measure: a record, or record:start-end with 0-based start; empty: everywhere.
+        region: Where to measure: a record, record:start or record:start-end, 1-based with both ends as in samtools;
+            empty: everywhere.
         sites: Bases to measure, drawn at random; fewer where the region holds no more.
         length: Bases in a window; 0: as in training (1024 for a model without a run folder).
         seed: Of the choice of bases.

@@ -13,6 +13,7 @@ from seqdna.data.indexed import FastaFile
 from seqdna.data.interval_windows import IntervalWindows
 from seqdna.data.intervals import Interval, Splits, held_out_blocks, total_length
 from seqdna.data.names import resolve_names
+from seqdna.data.regions import Region, parse_region
 from seqdna.data.sequences import open_indexed, read_sequences, sequence_format, stream_sequences
 from seqdna.data.splits import RecipeSplits, chromosome_splits, interval_splits, recipe_splits
 from seqdna.data.twobit import TwoBitFile
@@ -30,6 +31,7 @@ __all__ = [
     "RandomAccess",
     "RecipeSplits",
     "Record",
+    "Region",
     "SharedKmers",
     "Splits",
     "TiledWindows",
@@ -42,6 +44,7 @@ __all__ = [
     "interval_splits",
     "open_genome",
     "open_indexed",
+    "parse_region",
     "read_bed",
     "read_fasta",
     "read_genbank",

@@ -17,19 +17,16 @@ if TYPE_CHECKING:
     from seqdna.saliency.explain import explain
     from seqdna.saliency.figure import figure_of
     from seqdna.saliency.motifs import Hit, Motif, read_motifs, scan
-    from seqdna.saliency.regions import Region, parse_region
     from seqdna.saliency.results import Saliency
 
 __all__ = [
     "Hit",
     "Motif",
-    "Region",
     "Saliency",
     "explain",
     "figure_of",
     "gradient_times_input",
     "mutagenesis",
-    "parse_region",
     "read_motifs",
     "scan",
 ]
@@ -41,7 +38,6 @@ __getattr__, __dir__ = lazy_names(
         "explain": ["explain"],
         "figure": ["figure_of"],
         "motifs": ["Hit", "Motif", "read_motifs", "scan"],
-        "regions": ["Region", "parse_region"],
         "results": ["Saliency"],
     },
 )
