@@ -105,7 +105,7 @@ def skipped(family: str, name: str, length: int, backward: bool) -> bool:
 
 
 def measure(family: str, runs: dict[str, Run], length: int, backward: bool, seconds: float) -> dict[str, float]:
-    """Median CPU seconds of each, in rounds while `seconds` are not used up: two at least, one of more than a minute."""
+    """Median CPU seconds of each, in rounds while `seconds` are not used up: at least two, or one of over a minute."""
     ids = random_ids(length)
     left = {name: run for name, run in runs.items() if not skipped(family, name, length, backward)}
     for run in left.values():
