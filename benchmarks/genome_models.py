@@ -185,13 +185,14 @@ def slope(lengths: list[int], values: list[float]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="of the timed steps")
     parser.add_argument("--child", nargs=2, metavar=("KIND", "LENGTH"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.child:
         child(options.child[0], int(options.child[1]))
         return
-    lengths = (1024, 4096) if options.quick else LENGTHS
+    lengths = (1024, 4096) if options.quick else options.lengths
     speed: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for family, runs in families().items():
         for length in lengths:
