@@ -75,6 +75,7 @@ def test_scores_and_thresholds_against_every_site(path) -> None:
 def test_the_threshold_is_biopython_s() -> None:
     """Its own distribution is on a grid too; the two thresholds differ by no more than the grids do."""
     from Bio import motifs
+
     counts = np.random.default_rng(0).integers(0, 30, size=(8, 4)) + 1.0
     ours = Motif("m", "m", "", counts)
     theirs = motifs.Motif(counts={base: counts[:, i].tolist() for i, base in enumerate("ACGT")})

@@ -76,11 +76,8 @@ def continue_prompts(
 
 def has_recurrent_form(model: DNAModel) -> bool:
     """Return whether a causal model can run base by base from a state of fixed size."""
-    try:
-        model.init_state(1)  # type: ignore[operator]
-    except (AttributeError, NotImplementedError):
-        return False
-    return True
+    layers: Any = model.backbone.layers
+    return hasattr(model, "step") and all(block.recurrent for block in layers)
 
 
 @dataclass
