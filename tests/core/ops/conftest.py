@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,3 +38,18 @@ def poisoned(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for owner, name in ((torch, "empty"), (torch, "empty_like"), (torch.Tensor, "new_empty")):
         monkeypatch.setattr(owner, name, poison(getattr(owner, name)))
+
+
+@pytest.fixture(scope="session")
+def interpreted() -> Callable[[str], dict[str, dict[str, float]]]:
+    """Run a program of the folder `interpreted` in Triton's interpreter, once, and return what it found."""
+
+    @cache
+    def run(program: str) -> dict[str, dict[str, float]]:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TRITON_INTERPRET": "1"}
+        path = Path(__file__).parent / "interpreted" / program
+        done = subprocess.run([sys.executable, path], capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run

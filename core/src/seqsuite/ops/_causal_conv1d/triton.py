@@ -17,6 +17,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from seqsuite.ops._kernels import KernelExample
+
 
 @triton.jit
 def _source(
@@ -176,3 +178,12 @@ def _history_gradient(g: Tensor, weight: Tensor, history: Tensor, segment: Tenso
         count = min(lag, first.shape[1])
         found[:, taps - 1 - lag : taps - 1 - lag + count] += first[:, :count] * weight[:, taps - 1 - lag]
     return found.to(history.dtype)
+
+
+_SIZES = {"WIDTH": 2048, "TAPS": 4, "BT": 16, "BD": 64, "SILU": True, "REVERSE": False}
+_SIZES |= {"HAS_BIAS": True, "HAS_HISTORY": True, "HAS_SEGMENT": True}
+_TYPES = {"segment": "i64", "g": "fp32", "dweight": "fp32", "weight": "fp32", "dbias": "fp32", "bias": "fp32"}
+EXAMPLES = tuple(
+    KernelExample(kernel, _SIZES, warps=4, registers=128, types=_TYPES)
+    for kernel in ("forward_kernel", "backward_kernel")
+)

@@ -19,6 +19,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from seqsuite.ops._kernels import KernelExample
+
 LOG2_E = tl.constexpr(math.log2(math.e))
 
 
@@ -320,3 +322,12 @@ def backward(
     found: tuple[Any, ...] = (du, ddelta, dA.sum(0), dB.sum(0), dC.sum(0), dD.sum(0), dz, dbias.sum(0), dh0)
     operands = (u, delta, A, B, C, D, z, delta_bias, initial_state)
     return tuple(u.new_empty(0) if x is None else g.to(x.dtype) for g, x in zip(found, operands, strict=True))
+
+
+_SIZES = {"WIDTH": 2048, "GROUPS": 1, "N": 16, "BN": 16, "BD": 16, "Q": 4, "REVERSE": False, "SOFTPLUS": True}
+_SIZES |= {"HAS_D": True, "HAS_Z": True, "HAS_BIAS": True, "HAS_RESET": True, "CONST_B": False, "CONST_C": False}
+_TYPES = dict.fromkeys("A D bias h0 final starts dfinal dA dB dC dD dbias dh0".split(), "fp32") | {"reset": "i8"}
+EXAMPLES = (
+    KernelExample("forward_kernel", {**_SIZES, "HAS_H0": True}, warps=1, registers=96, types=_TYPES),
+    KernelExample("backward_kernel", {**_SIZES, "ATOMIC": True}, warps=2, registers=255, types=_TYPES),
+)
