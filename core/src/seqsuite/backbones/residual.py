@@ -7,8 +7,9 @@ stream stay in float32 under lower precision.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from seqsuite.mixers.base import Mixer, Scratch, State, chunks
 from seqsuite.ops import Seq
+from seqsuite.ops._debug import located, require_finite, watching
 
 
 class Block(nn.Module):
@@ -90,11 +92,11 @@ class ResidualStack(nn.Module):
     def forward(self, x: Tensor, *, seq: Seq | None = None) -> Tensor:
         """Run every block and normalise."""
         hidden, residual = x, None
-        for block in self.layers:
+        for index, block in enumerate(self.layers):
+            run: Any = partial(block, seq=seq)
             if self.checkpoint_activations and torch.is_grad_enabled():
-                hidden, residual = checkpoint(partial(block, seq=seq), hidden, residual, use_reentrant=False)
-            else:
-                hidden, residual = block(hidden, residual, seq=seq)
+                run = partial(checkpoint, run, use_reentrant=False)
+            hidden, residual = self._look(index, run, hidden, residual)
         return self._finish(hidden, residual)
 
     def prefill(
@@ -105,16 +107,17 @@ class ResidualStack(nn.Module):
         for index, block in enumerate(self.layers):
             residual = block.add(hidden, residual)  # type: ignore[operator]
             before = None if state is None else state[index]
-            hidden, after = block.mixer.prefill(block.norm(residual), before, seq=seq)  # type: ignore
+            run: Any = partial(block.mixer.prefill, seq=seq)  # type: ignore
+            hidden, after = self._look(index, run, block.norm(residual), before)  # type: ignore[operator]
             states.append(after)
         return self._finish(hidden, residual), tuple(states)
 
     def step(self, x_t: Tensor, state: Sequence[State]) -> tuple[Tensor, tuple[State, ...]]:
         """Run one step (B, D)."""
         hidden, residual, states = x_t, None, []
-        for block, before in zip(self.layers, state, strict=True):
+        for index, (block, before) in enumerate(zip(self.layers, state, strict=True)):
             residual = block.add(hidden, residual)  # type: ignore[operator]
-            hidden, after = block.mixer.step(block.norm(residual), before)  # type: ignore
+            hidden, after = self._look(index, block.mixer.step, block.norm(residual), before)  # type: ignore
             states.append(after)
         return self._finish(hidden, residual), tuple(states)
 
@@ -156,6 +159,19 @@ class ResidualStack(nn.Module):
             block.mixer.init_state(batch_size, device=device, dtype=dtype, max_length=max_length)  # type: ignore
             for block in self.layers
         )
+
+    def _look(self, index: int, run: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
+        """Run a layer; under SEQSUITE_DEBUG=nan say where the first NaN or infinity comes from."""
+        if not watching():
+            return run(x, *rest)
+        with located(f"layer {index}, {type(self.layers[index].mixer).__name__}"):
+            require_finite("before it", {"input": x})
+            out, after = run(x, *rest)
+            require_finite("behind it", {"output": out})
+            if isinstance(after, tuple):
+                fields = getattr(after, "_fields", range(len(after)))
+                require_finite("behind it", {f"state {n}": part for n, part in zip(fields, after, strict=True)})
+        return out, after
 
     def _finish(self, hidden: Tensor, residual: Tensor | None) -> Tensor:
         return self.norm_f(hidden if residual is None else hidden + residual)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from seqsuite.ops._causal_conv1d import portable
 from seqsuite.ops._causal_conv1d.reference import causal_conv1d_reference
+from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._operands import compute_dtype, require_floating
 from seqsuite.ops._registration import once, register
@@ -21,6 +22,7 @@ _OPERANDS = (
 )
 
 
+@watched
 def causal_conv1d(
     x: Tensor,
     weight: Tensor,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._operands import compute_dtype, require_floating
 from seqsuite.ops._registration import once, register
@@ -26,6 +27,7 @@ _OPERANDS = (
 _TRITON_CHUNK = 4  # steps that the backward kernel recomputes in registers; 8 would spill
 
 
+@watched
 def selective_scan(
     u: Tensor,
     delta: Tensor,

@@ -1,0 +1,1 @@
+"""Benchmarks: speed and memory of operators, and tasks that tell mixers apart."""

@@ -1,0 +1,187 @@
+"""Measuring: contenders in one process, interleaved, medians; peak memory of a fresh process for each.
+
+A contender is a function of operands. All compute the same thing, which is checked before anything is timed.
+In a round each runs once, then the next round begins, so that a busy machine shifts all alike. On a CPU the
+process's CPU time counts (one thread), on CUDA the time between two events.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Shape = tuple[int, ...]
+Operands = dict[str, Any]
+
+
+def _whole(operands: Operands) -> Operands:
+    return operands
+
+
+def _always(shape: Shape, backward: bool) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to compute what an operator computes.
+
+    Attributes:
+        run: operands -> output.
+        needs: The module that must be importable.
+        prepare: Operands -> operands in the layout that it wants, outside the timing.
+        finish: Its output -> a tensor in our layout, for the comparison.
+        step: Forward and backward pass; None: torch's autograd over `run`.
+        serves: (shape, whether backward) -> whether to run it.
+        tolerance: Relative L2 distance that its output may have.
+    """
+
+    run: Callable[[Operands], Any]
+    needs: str = ""
+    prepare: Callable[[Operands], Operands] = _whole
+    finish: Callable[[Any], Tensor] = torch.as_tensor
+    step: Callable[[Operands], Any] | None = None
+    serves: Callable[[Shape, bool], bool] = _always
+    tolerance: float = 1e-5
+
+    @property
+    def installed(self) -> bool:
+        """Whether the module it needs is found."""
+        return not self.needs or find_spec(self.needs) is not None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured of one operator.
+
+    Attributes:
+        operator: Its name.
+        axes: What the numbers of a shape are, as "B L D N".
+        make: Shape -> operands, tensors that need gradients.
+        contenders: By name; "seqsuite" first, "reference" the truth.
+        shapes: "tiny", "quick" and "full" lists.
+        bytes: Shape -> bytes of the operands and the output, float32, each moved once.
+        flops: Shape -> multiplications and additions of the forward pass in the algorithm's own count.
+        memory: Shapes at which peak memory is taken.
+        growth: Shapes of growing length, for the slope of time and memory in L.
+    """
+
+    operator: str
+    axes: str
+    make: Callable[[Shape], Operands]
+    contenders: Mapping[str, Contender]
+    shapes: Mapping[str, Sequence[Shape]]
+    bytes: Callable[[Shape], float]
+    flops: Callable[[Shape], float]
+    memory: Sequence[Shape] = ()
+    growth: Sequence[Shape] = ()
+
+    def label(self, shape: Shape) -> str:
+        """Return "B 1, L 1024, ..."."""
+        return ", ".join(f"{axis} {size}" for axis, size in zip(self.axes.split(), shape, strict=True))
+
+    def served(self, shape: Shape, backward: bool) -> dict[str, Contender]:
+        """Return the contenders that are installed and take part at a shape."""
+        every = self.contenders.items()
+        return {name: each for name, each in every if each.installed and each.serves(shape, backward)}
+
+
+def run_once(contender: Contender, operands: Operands, backward: bool) -> Any:
+    """Run forward, or forward and backward."""
+    if not backward:
+        with torch.no_grad():
+            return contender.run(operands)
+    if contender.step is not None:
+        return contender.step(operands)
+    leaves = [x for x in operands.values() if isinstance(x, Tensor) and x.requires_grad]
+    y = contender.run(operands)
+    return torch.autograd.grad(y, leaves, torch.ones_like(y))
+
+
+def seconds_of(contender: Contender, operands: Operands, backward: bool, repeats: int, device: str) -> float:
+    """Return the seconds of one run, the mean of `repeats`."""
+    if device == "cuda":
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        for _ in range(repeats):
+            run_once(contender, operands, backward)
+        end.record()
+        torch.cuda.synchronize()
+        return begin.elapsed_time(end) / 1e3 / repeats
+    began = time.process_time()
+    for _ in range(repeats):
+        run_once(contender, operands, backward)
+    return (time.process_time() - began) / repeats
+
+
+def to_device(operands: Operands, device: str, dtype: torch.dtype) -> Operands:
+    """Return the operands as leaves on a device; floating-point ones in a dtype."""
+    found: Operands = {}
+    for name, x in operands.items():
+        if isinstance(x, Tensor):
+            kind = dtype if x.dtype == torch.float32 else x.dtype
+            found[name] = x.detach().to(device, kind).requires_grad_(x.requires_grad)
+        else:
+            found[name] = x
+    return found
+
+
+def check(bench: Bench, shape: Shape, prepared: Mapping[str, Operands], slack: float) -> None:
+    """Raise AssertionError unless all compute the same at this shape."""
+    with torch.no_grad():
+        truth = bench.contenders["reference"]
+        expected = truth.finish(truth.run(prepared.get("reference") or truth.prepare(bench.make(shape)))).double()
+        for name, operands in prepared.items():
+            one = bench.contenders[name]
+            y = one.finish(one.run(operands)).to(expected).double()
+            distance = float((y - expected).norm() / expected.norm().clamp_min(1e-30))
+            assert distance <= one.tolerance * slack, f"{bench.operator}, {name}: off by {distance:.2g}"
+
+
+def measure(
+    bench: Bench, shape: Shape, backward: bool, seconds: float, *, device: str = "cpu", dtype: torch.dtype
+) -> dict[str, float]:
+    """Time every contender at a shape.
+
+    Args:
+        bench: The operator.
+        shape: Sizes of the operands.
+        backward: Forward and backward pass, or forward alone.
+        seconds: Rounds go on so long; there are three at least.
+        device: "cpu" or "cuda".
+        dtype: Of the floating-point operands.
+
+    Returns:
+        Median milliseconds by contender.
+
+    Raises:
+        AssertionError: A contender computes something else.
+    """
+    operands = to_device(bench.make(shape), device, dtype)
+    runs = bench.served(shape, backward)
+    prepared = {name: each.prepare(operands) for name, each in runs.items()}
+    check(bench, shape, prepared, 1.0 if dtype == torch.float32 else 1e3)
+    warm = {name: seconds_of(each, prepared[name], backward, 1, device) for name, each in runs.items()}
+    repeats = {name: max(1, min(50, int(0.005 / max(value, 1e-5)))) for name, value in warm.items()}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    began = time.perf_counter()
+    while any(len(found) < 3 for found in times.values()) or time.perf_counter() - began < seconds:
+        for name, each in runs.items():
+            times[name].append(seconds_of(each, prepared[name], backward, repeats[name], device))
+        if min(len(found) for found in times.values()) >= 200:
+            break
+    return {name: 1e3 * statistics.median(found) for name, found in times.items()}
+
+
+def slope(lengths: Sequence[float], values: Sequence[float]) -> float:
+    """Return the slope of log(values) over log(lengths) by least squares."""
+    x, y = (torch.tensor(list(v), dtype=torch.float64).clamp_min(1e-9).log() for v in (lengths, values))
+    x = x - x.mean()
+    return float((x * (y - y.mean())).sum() / (x * x).sum())
