@@ -41,3 +41,13 @@ def test_a_backend_that_cannot_serve_here_is_a_problem(monkeypatch, capsys) -> N
     monkeypatch.setenv("SEQSUITE_BACKEND", "tritn")
     assert main(["doctor"]) == 1
     assert "Did you mean 'triton'" in capsys.readouterr().out
+
+
+def test_kernels_that_never_ran_on_a_gpu_are_labelled():
+    from seqsuite.doctor import examine
+    from seqsuite.ops import operators
+
+    told = {path.operator: path.kernels for path in examine().paths}
+    assert set(told) == set(operators())
+    assert told["selective_scan"] == "never run on a GPU so far"
+    assert all(text in ("never run on a GPU so far", "none of its own") for text in told.values())

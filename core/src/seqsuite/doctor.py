@@ -19,12 +19,13 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class OperatorPath:
-    """Which path an operator takes on a device, and why the others were not taken."""
+    """Which path an operator takes on a device, why the others were not taken, what is known of its GPU kernels."""
 
     operator: str
     device: str
     chosen: str
     why: str
+    kernels: str
 
 
 @dataclass(frozen=True)
@@ -137,12 +138,12 @@ def _paths(problems: list[str]) -> tuple[OperatorPath, ...]:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     rows = []
-    for name in operators():
+    for name, operator in operators().items():
         try:
             told = explain_backend(name)
         except UserError as error:
             problems.append(str(error))
             continue
         why = "; ".join(f"{path}: {reason}" for path, reason in told.rejected.items())
-        rows.append(OperatorPath(name, device, told.backend, f"{told.asked_by}; not {why}"))
+        rows.append(OperatorPath(name, device, told.backend, f"{told.asked_by}; not {why}", operator.kernels))
     return tuple(rows)

@@ -105,8 +105,8 @@ def doctor(config: DoctorConfig) -> int:
         return 0
     print_table(("package", "version"), report.versions.items(), title="Versions")
     print_table(("device", ""), report.devices.items(), title="\nDevices and threads")
-    paths = [(path.operator, path.device, path.chosen, path.why) for path in report.paths]
-    print_table(("operator", "device", "path", "why"), paths, title="\nOperators")
+    paths = [(path.operator, path.device, path.chosen, path.why, path.kernels) for path in report.paths]
+    print_table(("operator", "device", "path", "why", "GPU kernels"), paths, title="\nOperators")
     for line in report.notes:
         print(f"\nnote: {line}")
     for line in report.problems:

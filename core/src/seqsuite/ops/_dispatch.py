@@ -45,6 +45,7 @@ class Operator:
         summary: One line for listings.
         limit: (sizes of a call) -> reason why the Triton kernels cannot serve it, or None.
         sizes: (the call's arguments) -> the sizes that `limit` looks at.
+        run_on: The GPU that the Triton kernels were run on and compared with float64; "" where never.
     """
 
     name: str
@@ -52,6 +53,15 @@ class Operator:
     summary: str
     limit: Callable[[dict[str, int]], str | None]
     sizes: Callable[..., dict[str, int]]
+    run_on: str = ""
+
+    @property
+    def kernels(self) -> str:
+        """What is known of its Triton kernels, in a few words."""
+        package = self.function.__module__.rpartition(".")[0]
+        if find_spec(f"{package}.triton") is None:
+            return "none of its own"
+        return f"run on {self.run_on}" if self.run_on else "never run on a GPU so far"
 
     def refuse(self, backend: str, device: str, dtype: torch.dtype, sizes: dict[str, int]) -> str | None:
         """Return why `backend` cannot serve such a call, or None if it can."""
