@@ -53,6 +53,7 @@ class Setting:
         batch_size: Rows of a step.
         epochs: Of the model.
         lr: Of the model.
+        mutate: Share of mutated bases in training, of all networks.
         cnn_epochs: Of the CNN.
         cnn_lr: Of the CNN.
     """
@@ -64,6 +65,7 @@ class Setting:
     batch_size: int = 64
     epochs: float = 4.0
     lr: float = 2e-3
+    mutate: float = 0.0
     cnn_epochs: float = 12.0
     cnn_lr: float = 1e-3
 
@@ -185,6 +187,7 @@ def options_of(piece: Piece, setting: Setting, table: Path, arguments: argparse.
         batch_size=setting.batch_size,
         epochs=setting.cnn_epochs if cnn else setting.epochs,
         lr=setting.cnn_lr if cnn else setting.lr,
+        mutate=setting.mutate if piece.kind != LINEAR else 0.0,
         limit=arguments.limit,
         seed=piece.seed,
         baselines=False,
@@ -276,7 +279,7 @@ def key_of(piece: Piece, setting: Setting, data: Path, arguments: argparse.Names
     """Return what a finished piece depends on; another key means another measurement."""
     used = dataclasses.asdict(setting)
     mine = {"cnn": ("cnn_epochs", "cnn_lr"), LINEAR: ()}.get(piece.kind, ("pooling", "epochs", "lr"))
-    wanted = (*mine, "file", "crop", *(("batch_size",) if piece.kind != LINEAR else ()))
+    wanted = (*mine, "file", "crop", *(("batch_size", "mutate") if piece.kind != LINEAR else ()))
     key = {name: used[name] for name in wanted} | {"seed": piece.seed, "limit": arguments.limit}
     key["data_sha256"] = file_hash(data / setting.file)
     if piece.kind in ("scratch", "pretrained"):
@@ -314,7 +317,10 @@ def keep(piece: Piece, key: dict[str, Any], figures: dict[str, Any], work: Path)
 
 
 def plan_of(names: Sequence[str], sets: dict[str, Setting], seeds: Sequence[int]) -> list[Piece]:
-    """Return all pieces, the cheap ones of a set first and the two models of a seed together."""
+    """Return all pieces, the cheap ones of a set first and the two models of a seed together.
+
+    Several calls on one --work may share them out: --only takes the kinds that a call measures.
+    """
     pieces = []
     for name in names:
         # The linear models have no seed of their own: one fit a split.
@@ -351,7 +357,7 @@ def measure_all(
     done = {piece: found for piece, found in before.items() if found is not None}
     try:
         for number, piece in enumerate(pieces, start=1):
-            if piece in done:
+            if piece in done or piece.kind not in arguments.only:
                 continue
             print(f"[{number} of {len(pieces)}] {piece}", file=sys.stderr, flush=True)
             table = table_of(piece, sets[piece.set], data, arguments.work)
@@ -447,7 +453,7 @@ def result_of(
 
 def settings_of(arguments: argparse.Namespace) -> dict[str, Setting]:
     """Return the chosen sets with what the flags change."""
-    fields = ("pooling", "crop", "batch_size", "epochs", "lr", "cnn_epochs", "cnn_lr")
+    fields = ("pooling", "crop", "batch_size", "epochs", "lr", "mutate", "cnn_epochs", "cnn_lr")
     changed = {name: value for name in fields if (value := getattr(arguments, name)) is not None}
     names = [name.strip() for name in arguments.sets.split(",") if name.strip()]
     unknown = [name for name in names if name not in SETS]
@@ -465,11 +471,13 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path("runs/labelled"), help="default: %(default)s")
     parser.add_argument("--minutes", type=float, default=0.0, help="stop after so many, to be called again")
     parser.add_argument("--limit", type=int, default=0, help="rows of each split, for a trial")
+    kinds = (LINEAR, *NETWORKS)
+    parser.add_argument("--only", nargs="+", choices=kinds, default=kinds, help="measure these kinds in this call")
     own = parser.add_argument_group("hyper-parameters of all chosen sets (default: as in SETS)")
     own.add_argument("--pooling")
     for name in ("crop", "batch_size"):
         own.add_argument(f"--{name}", type=int)
-    for name in ("epochs", "lr", "cnn_epochs", "cnn_lr"):
+    for name in ("epochs", "lr", "mutate", "cnn_epochs", "cnn_lr"):
         own.add_argument(f"--{name}", type=float)
     arguments = parser.parse_args(words)
     if arguments.seeds < 1:

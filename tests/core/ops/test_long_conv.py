@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
 from seqsuite.errors import UserError
-from seqsuite.ops import Seq, explain_backend, long_conv, use_backend
+from seqsuite.ops import Seq, explain_backend, long_conv, operators, use_backend
+from seqsuite.ops._dispatch import choose
 from seqsuite.ops._long_conv import portable
 
 
@@ -35,6 +36,52 @@ def test_reference_is_the_formula_written_with_scalars(taps: int) -> None:
             for t in range(9):
                 past = sum(float(k[t - s, d]) * float(u[b, s, d]) for s in range(t + 1) if t - s < taps)
                 assert float(y[b, t, d]) == pytest.approx(past + float(D[d]) * float(u[b, t, d]), rel=1e-12)
+
+
+def two_sided(length: int, ahead: int, seed: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    """Taps that look ahead, and a gate; float64."""
+    random = torch.Generator().manual_seed(seed)
+    sizes = [(ahead, 3), (2, length, 3)]
+    return tuple(torch.randn(*size, generator=random, dtype=torch.float64) for size in sizes)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("backend", ["reference", "portable"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("ahead", [1, 7, 25])
+def test_both_sides_and_the_gate_are_the_formula(ahead: int, reverse: bool, backend: str) -> None:
+    u, k, D = draw(length=19, taps=19)
+    k_ahead, gate = two_sided(19, ahead)
+    y = long_conv(u, k, D=D, gate=gate, k_ahead=k_ahead, reverse=reverse, backend=backend)
+    for d in range(3):
+        for t in range(19):
+            total = D[d] * u[:, t, d]
+            for s in range(19):
+                lag = (s - t) if reverse else (t - s)
+                if lag >= 0:
+                    total = total + k[lag, d] * u[:, s, d]
+                elif -lag - 1 < ahead:
+                    total = total + k_ahead[-lag - 1, d] * u[:, s, d]
+            torch.testing.assert_close(y[:, t, d], gate[:, t, d] * total, rtol=1e-10, atol=1e-10)
+
+
+def test_both_sides_and_the_gate_have_gradients() -> None:
+    operands = [*draw(length=18, taps=18), *two_sided(18, 18)]
+
+    def conv(u: torch.Tensor, k: torch.Tensor, D: torch.Tensor, a: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+        return long_conv(u, k, D=D, gate=g, k_ahead=a)
+
+    assert gradcheck(conv, [x.requires_grad_() for x in operands])
+
+
+def test_documents_see_no_other_ahead() -> None:
+    u, k, D = draw(length=19, taps=19)
+    k_ahead, gate = two_sided(19, 19)
+    packed = long_conv(u, k, D=D, gate=gate, k_ahead=k_ahead, seq=Seq.from_cu_seqlens([[0, 7, 19], [0, 4]], 19))
+    for row, begin, end in ((0, 0, 7), (0, 7, 19), (1, 0, 4)):
+        here = (slice(row, row + 1), slice(begin, end))
+        alone = long_conv(u[here], k, D=D, gate=gate[here], k_ahead=k_ahead)
+        torch.testing.assert_close(packed[here], alone, rtol=1e-10, atol=1e-10)
+    assert not packed[1, 4:].any()
 
 
 @pytest.mark.parametrize("taps", [4, 17, 300, 1000])
@@ -167,7 +214,7 @@ def test_packing_transforms_at_most_twice_the_valid_steps(monkeypatch: pytest.Mo
         seen.append(u.shape[0] * u.shape[1])
         return inner(u, *rest)
 
-    monkeypatch.setattr("seqsuite.ops._long_conv.op._forward", counted)
+    monkeypatch.setattr(portable, "forward", counted)
     u, k, _ = draw(1, 1000, 1)
     long_conv(u, k, seq=Seq.from_cu_seqlens([[0, 700, *range(701, 1001)]], 1000))
     assert 1000 <= sum(seen) < 2000
@@ -206,15 +253,24 @@ def test_the_transforms_length_is_the_smallest_smooth_one(largest: int) -> None:
         assert portable.fft_length(least, largest_factor=largest) == min(p for p in products if p >= least)
 
 
-def test_there_is_no_triton_path_and_it_says_so() -> None:
-    u, k, _ = draw()
-    choice = explain_backend(long_conv, u.float(), k.float())
+@pytest.mark.parametrize(
+    ("length", "taps", "served"), [(8192, 8192, True), (16000, 385, True), (8193, 9000, False), (99999, 16, True)]
+)
+def test_the_triton_path_serves_up_to_a_length_and_says_so(length: int, taps: int, served: bool) -> None:
+    sizes = {"length": length, "width": 1, "taps": taps}
+    choice = choose(operators()["long_conv"], "cuda", torch.float32, sizes, None)
+    if served:
+        assert choice.backend == "triton"
+        return
     assert choice.backend == "portable"
-    assert choice.rejected["triton"] == "long_conv has no Triton kernel; on a GPU the portable path runs it on cuFFT"
-    with pytest.raises(
-        UserError, match=r"^long_conv: backend 'triton' cannot serve this call: long_conv has no Triton"
-    ):
-        long_conv(u, k, backend="triton")
+    why = choice.rejected["triton"]
+    assert why == "8193 steps and 8193 taps exceed the kernels' 16384 together; cuFFT serves them"
+
+
+def test_a_path_that_cannot_serve_says_why() -> None:
+    u, k, _ = draw()
+    with pytest.raises(UserError, match=r"^long_conv: backend 'triton' cannot serve this call: Triton"):
+        long_conv(u.float(), k.float(), backend="triton")
     with use_backend("reference"):
         assert explain_backend("long_conv", u, k).backend == "reference"
 
@@ -271,11 +327,11 @@ def test_registered_operators_obey_the_rules_of_torch() -> None:
     for taps in (3, 20):
         u, k, D = draw(2, 20, 2, taps)
         for keep in (False, True):
-            torch.library.opcheck(forward, (u, k, D, False, keep))
-            torch.library.opcheck(forward, (u, k.float(), None, True, keep))
-            _, u_f, k_f = forward(u, k, D, False, keep)
-            torch.library.opcheck(backward, (u, u, k, D, u_f, k_f, False))
-            torch.library.opcheck(backward, (u, u, k, None, u_f, k_f, True))
+            torch.library.opcheck(forward, (u, k, D, False, keep, "portable"))
+            torch.library.opcheck(forward, (u, k.float(), None, True, keep, "portable"))
+            _, u_f, k_f = forward(u, k, D, False, keep, "portable")
+            torch.library.opcheck(backward, (u, u, k, D, u_f, k_f, False, "portable"))
+            torch.library.opcheck(backward, (u, u, k, None, u_f, k_f, True, "portable"))
 
 
 def test_under_autocast_it_computes_as_without() -> None:

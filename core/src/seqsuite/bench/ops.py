@@ -22,7 +22,7 @@ from seqsuite.errors import UserError, unknown_name
 
 Level = Literal["tiny", "quick", "full"]
 OURS = "seqsuite"
-OPERATORS = ("selective_scan", "causal_conv1d", "long_conv")
+OPERATORS = ("selective_scan", "causal_conv1d", "long_conv", "einfft")
 _SECONDS = {"tiny": 0.0, "quick": 2.0, "full": 10.0}
 
 

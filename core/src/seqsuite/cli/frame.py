@@ -3,6 +3,7 @@
 A program is a plugin's table of commands: verb -> ``"module:function"``. The function takes one
 config dataclass; its fields become flags (fields without a default are positional), its docstring
 the help. Flags, ``--config file.yaml`` and environment variables (``SEQDNA_PRETRAIN__LR``) fill it.
+A verb of two words, ``"bench tasks"``, is one of a group: `seqsuite bench` lists the group's verbs.
 What the user can mend ends as one line on stderr and exit code 2; an interrupted run ends with 130.
 """
 
@@ -103,8 +104,11 @@ def _tell(plugin: Plugin, line: str) -> None:
 def _dispatch(plugin: Plugin, arguments: list[str]) -> int:
     set_parsing_settings(add_print_completion_argument=True)
     verb = arguments[0] if arguments and not arguments[0].startswith("-") else None
+    groups = _groups(plugin)
+    if verb in groups:
+        return _dispatch(groups[verb], arguments[1:])
     if verb is not None and verb not in plugin.commands:
-        raise UserError(f"unknown command {verb!r}.{suggest(verb, plugin.commands)}")
+        raise UserError(f"unknown command {verb!r}.{suggest(verb, {*plugin.commands, *groups})}")
     names = plugin.commands if verb is None else [verb]
     functions = {name: import_target(plugin.commands[name]) for name in names}
     shows_help = not arguments or bool({"-h", "--help"} & set(arguments))
@@ -124,6 +128,19 @@ def _dispatch(plugin: Plugin, arguments: list[str]) -> int:
     return function(config_class(**{field: _plain(values[field]) for field in _fields(config_class)})) or 0
 
 
+def _groups(plugin: Plugin) -> dict[str, Plugin]:
+    """Return the groups of verbs of two words, each as a program of its own: `seqsuite bench` with its verbs."""
+    tables: dict[str, dict[str, str]] = {}
+    for name, target in plugin.commands.items():
+        group, space, verb = name.partition(" ")
+        if space:
+            tables.setdefault(group, {})[verb] = target
+    return {
+        group: Plugin(name=f"{plugin.name} {group}", version=plugin.version, summary=", ".join(table), commands=table)
+        for group, table in tables.items()
+    }
+
+
 def build_parser(plugin: Plugin, functions: dict[str, Callable[..., Any]], *, environment: bool = True) -> _Parser:
     """Build the parser of a program with the given verbs.
 
@@ -132,7 +149,7 @@ def build_parser(plugin: Plugin, functions: dict[str, Callable[..., Any]], *, en
         functions: Verb -> function of one config dataclass.
         environment: Read flags from environment variables too.
     """
-    prefix = plugin.name.upper()
+    prefix = _variable_name(plugin.name)
     epilog = f"Every flag can also be set as {prefix}_<COMMAND>__<FLAG> in the environment or in a --config file."
     settings: dict[str, Any] = {"default_env": environment, "env_prefix": prefix}
     parser = _Parser(
@@ -142,9 +159,25 @@ def build_parser(plugin: Plugin, functions: dict[str, Callable[..., Any]], *, en
         epilog=epilog,
         **settings,
     )
-    if functions:
-        commands = parser.add_subcommands(required=False, dest="command", title="commands", description="")
+    _add_verbs(parser, plugin, functions, epilog=epilog, settings=settings)
+    return parser
+
+
+def _add_verbs(
+    parser: _Parser,
+    plugin: Plugin,
+    functions: dict[str, Callable[..., Any]],
+    *,
+    epilog: str,
+    settings: dict[str, Any],
+) -> None:
+    """Give a parser its verbs; those of a group go into a parser between."""
+    if not functions:
+        return
+    commands = parser.add_subcommands(required=False, dest="command", title="commands", description="")
     for verb, function in functions.items():
+        if " " in verb:
+            continue
         text = inspect.getdoc(function) or ""
         needed = "".join(f" {name.upper()}" for name in _required(config_of(function)))
         usage = f"{plugin.name} {verb}{needed} [--flag value ...]"
@@ -152,7 +185,12 @@ def build_parser(plugin: Plugin, functions: dict[str, Callable[..., Any]], *, en
         command.add_argument("--config", action="config", help="YAML file of flags; flags given beside it win.")
         command.add_class_arguments(config_of(function), as_positional=True)
         commands.add_subcommand(verb, command, help=text.splitlines()[0] if text else "")
-    return parser
+    for group, program in _groups(plugin).items():
+        inside = {verb: functions[f"{group} {verb}"] for verb in program.commands if f"{group} {verb}" in functions}
+        if inside:
+            between = _Parser(description=program.summary, epilog=epilog, **settings)
+            commands.add_subcommand(group, between, help=program.summary)
+            _add_verbs(between, program, inside, epilog=epilog, settings=settings)
 
 
 def config_of(function: Callable[..., Any]) -> type:
@@ -231,7 +269,11 @@ def _parse(parser: _Parser, arguments: list[str], plugin: Plugin, verb: str) -> 
 
 def _variable(plugin: Plugin, verb: str, flag: str = "") -> str:
     """Return the environment variable of a flag, or what those of a verb begin with; a shell allows no dash in it."""
-    return f"{plugin.name}_{verb}__{flag}".upper().replace("-", "_")
+    return _variable_name(f"{plugin.name}_{verb}__{flag}")
+
+
+def _variable_name(text: str) -> str:
+    return text.upper().replace("-", "_").replace(" ", "_")
 
 
 def _check_environment(prefix: str, fields: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from seqsuite.backbones.norms import create_norm
 from seqsuite.backbones.residual import Block, ResidualStack
 from seqsuite.mixers.base import Mixer, parameters_marked
-from seqsuite.mixers.create import build_mixer, settled_options
+from seqsuite.mixers.create import build_mixers, settled_mixer
 from seqsuite.models.configs import ModelConfig
 from seqsuite.models.files import write_export
 from seqsuite.ops import Seq
@@ -100,9 +100,9 @@ class Model(nn.Module, ModelHubMixin, library_name="seqsuite", tags=["seqsuite"]
 
 
 def settle_mixer(config: Config) -> Config:
-    """Return the config with `mixer_options` as the mixer takes them, so that an export says what was built."""
-    options = settled_options(config.mixer, config.mixer_options)  # type: ignore[attr-defined]
-    return dataclasses.replace(config, mixer_options=options)  # type: ignore[call-arg]
+    """Return the config with `mixer_options` as the mixers take them, so that an export says what was built."""
+    mixer, options = settled_mixer(config.mixer, config.mixer_options)  # type: ignore[attr-defined]
+    return dataclasses.replace(config, mixer=mixer, mixer_options=options)  # type: ignore[call-arg]
 
 
 def mixer_stack(
@@ -111,13 +111,13 @@ def mixer_stack(
     """Build the residual stack that a config describes; each branch starts at 1 / sqrt(n_layer) of its scale.
 
     Args:
-        config: Has `d_model`, `n_layer`, `mixer`, `mixer_options`, `norm`, `norm_epsilon` and `residual_in_fp32`.
+        config: Has `d_model`, `n_layer`, `mixer`, `mixer_options`, `norm`, `norm_epsilon` and `residual_in_fp32`;
+            `mixer` is a name, or a pattern as in `seqsuite.mixers.create`.
         wrap: What becomes of each mixer: two directions of it, say.
         block: What the blocks are; called as `Block` is.
     """
     blocks = []
-    for _ in range(config.n_layer):
-        mixer = build_mixer(config.mixer, config.d_model, config.mixer_options)
+    for mixer in build_mixers(config.mixer, config.n_layer, config.d_model, config.mixer_options):
         norm = create_norm(config.norm, config.d_model, config.norm_epsilon)
         blocks.append(block(mixer if wrap is None else wrap(mixer), norm, residual_in_fp32=config.residual_in_fp32))
         blocks[-1].mixer.scale_output(1 / math.sqrt(config.n_layer))

@@ -28,8 +28,8 @@ class MixerLMConfig(ModelConfig):
         n_layer: Number of blocks.
         vocab_size: Number of token ids.
         pad_vocab_size_multiple: The embedding has this multiple of rows.
-        mixer: Name of the sequence mixer.
-        mixer_options: Its options, by name.
+        mixer: Name of the sequence mixer; or a pattern of blocks, repeated or cut to `n_layer`: "mamba*3, attention".
+        mixer_options: Its options, by name; of a pattern {"mamba": {...}, "attention": {...}}, by mixer.
         norm: Normalisation in front of each mixer.
         norm_epsilon: Its epsilon.
         residual_in_fp32: Keep the residual stream in float32 under lower precision.

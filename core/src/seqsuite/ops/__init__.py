@@ -15,23 +15,34 @@ from typing import TYPE_CHECKING
 from seqsuite.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from seqsuite.ops._attention.op import attention
     from seqsuite.ops._causal_conv1d.op import causal_conv1d
+    from seqsuite.ops._delta_rule.op import delta_rule
     from seqsuite.ops._dispatch import Choice, Operator, explain_backend, operators, use_backend
+    from seqsuite.ops._einfft.op import einfft, einfft_spectrum
     from seqsuite.ops._long_conv.chunked import long_conv_chunked
     from seqsuite.ops._long_conv.op import long_conv
+    from seqsuite.ops._rnn_scan.op import rnn_scan
     from seqsuite.ops._selective_scan.op import selective_scan
     from seqsuite.ops._seq import Seq
+    from seqsuite.ops._ssd.op import ssd
 
 __all__ = [
     "Choice",
     "Operator",
     "Seq",
+    "attention",
     "causal_conv1d",
+    "delta_rule",
+    "einfft",
+    "einfft_spectrum",
     "explain_backend",
     "long_conv",
     "long_conv_chunked",
     "operators",
+    "rnn_scan",
     "selective_scan",
+    "ssd",
     "use_backend",
 ]
 
@@ -44,5 +55,10 @@ __getattr__, __dir__ = lazy_names(
         "_long_conv.chunked": ["long_conv_chunked"],
         "_long_conv.op": ["long_conv"],
         "_selective_scan.op": ["selective_scan"],
+        "_einfft.op": ["einfft", "einfft_spectrum"],
+        "_rnn_scan.op": ["rnn_scan"],
+        "_attention.op": ["attention"],
+        "_delta_rule.op": ["delta_rule"],
+        "_ssd.op": ["ssd"],
     },
 )

@@ -23,7 +23,16 @@ from seqsuite.errors import UserError, unknown_name
 
 BACKENDS = ("triton", "portable", "reference")
 VARIABLE = "SEQSUITE_BACKEND"
-_FOLDERS = ("_selective_scan", "_causal_conv1d", "_long_conv")
+_FOLDERS = (
+    "_selective_scan",
+    "_causal_conv1d",
+    "_long_conv",
+    "_einfft",
+    "_rnn_scan",
+    "_attention",
+    "_delta_rule",
+    "_ssd",
+)
 _FOUND = find_spec("triton") is not None
 _asked: ContextVar[str | None] = ContextVar("seqsuite_backend", default=None)
 _operators: dict[str, Operator] = {}

@@ -40,7 +40,7 @@ def check_plugin(plugin: Plugin) -> None:
     for kind in KINDS:
         for name, target in plugin.table(kind).items():
             where = f"{plugin.name}: {kind}[{name!r}] -> {target}"
-            plain = name.replace("-", "_") if kind == "commands" else name
+            plain = name.replace("-", "_").replace(" ", "_") if kind == "commands" else name
             assert plain.isidentifier(), f"{where}: the name is no identifier"
             assert callable(import_target(target)), f"{where}: is not callable"
     _check_sizes(plugin)

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
-from seqsuite.ops._long_conv import portable
+from seqsuite.ops._long_conv import monarch, portable
 from seqsuite.ops._long_conv.reference import long_conv_reference
 from seqsuite.ops._operands import require_floating
 from seqsuite.ops._registration import once, register
 from seqsuite.ops._seq import Seq
 
-_NO_KERNEL = "long_conv has no Triton kernel; on a GPU the portable path runs it on cuFFT"
+_OPERANDS = "Tensor u, Tensor k, Tensor? D"
 
 
+@watched
 def long_conv(
     u: Tensor,
     k: Tensor,
     *,
     D: Tensor | None = None,
+    gate: Tensor | None = None,
+    k_ahead: Tensor | None = None,
     reverse: bool = False,
     seq: Seq | None = None,
     recompute: bool = False,
     backend: str | None = None,
 ) -> Tensor:
-    r"""Causal convolution with a filter as long as the sequence, by FFT (as in Hyena, https://arxiv.org/abs/2302.10866).
+    r"""Convolution with a filter as long as the sequence, by FFT (as in Hyena, https://arxiv.org/abs/2302.10866).
 
     .. math::
-        y_{t,d} = D_d\, u_{t,d} + \sum_{s \le t} k_{t-s,\,d}\, u_{s,d}
+        y_{t,d} = g_{t,d} \Big(D_d\, u_{t,d} + \sum_{s \le t} k_{t-s,\,d}\, u_{s,d}
+                  + \sum_{s > t} k^{\mathrm{ahead}}_{s-t-1,\,d}\, u_{s,d}\Big)
+
+    Causal without `k_ahead`, whose term is a second convolution.
 
     Computed in float32 (float64 if `u` is float64), returned in the dtype of `u`. Differentiable once in every
     tensor. With more than 16 taps, an output carries rounding errors of the size of the whole row's, so it is
@@ -42,13 +51,15 @@ def long_conv(
         k: Filter taps, the first one for the present step (K, D). K may be below L (later taps are zero) or above
             it (the rest is not used).
         D: Skip (D,).
-        reverse: Anti-causal: the sum over s >= t with taps k_{s-t}; equals flip, run, flip.
+        gate: Factor of the output (B, L, D).
+        k_ahead: Taps that look ahead, the first one for the next step (K', D), as in S4's bidirectional form.
+        reverse: From right to left: the sum over s >= t with taps k_{s-t}; equals flip, run, flip.
         seq: Padding, packing and resets. A padded step is skipped, as if the row were shorter, and yields 0; a
             document sees no other one. Documents are laid out by length, which depends on the data: packing does
             not trace into one graph under torch.compile.
         recompute: Keep no spectra for the backward pass: it takes up to two more FFTs and saves 8 L (B D + D)
-            bytes, about twice that in float64.
-        backend: "reference" or "portable"; None chooses. There is no Triton path.
+            bytes, about twice that in float64 (on the Triton path also where L + K is just above a power of two).
+        backend: "reference", "portable" or "triton" (up to 16384 steps and taps together); None chooses.
 
     Returns:
         y (B, L, D).
@@ -58,16 +69,27 @@ def long_conv(
         ValueError: If shapes do not fit, or there is no step or no tap (no rows or channels are fine).
         seqsuite.errors.UserError: If the backend asked for cannot serve the call.
     """
-    _check(u, k, D)
+    _check(u, k, D, gate, k_ahead)
     path = choose(_OPERATOR, u.device.type, u.dtype, _sizes(u, k), backend).backend
     if u.numel() == 0:
         path = "reference"  # there is no transform of nothing
     if seq is not None:
         seq.check(*u.shape[:2])
-        if seq.segment is not None:
-            return _packed(u, k, D, seq, reverse, recompute, path)
-        if seq.valid is not None:
-            return _padded(u, k, D, seq, reverse, recompute, path)
+    y = _convolve(u, k, D, seq, reverse, recompute, path)
+    if k_ahead is not None:
+        taps = torch.cat((torch.zeros_like(k_ahead[:1]), k_ahead))
+        y = y + _convolve(u, taps, None, seq, not reverse, recompute, path)
+    return y if gate is None else y * gate.to(y.dtype)
+
+
+def _convolve(
+    u: Tensor, k: Tensor, D: Tensor | None, seq: Seq | None, reverse: bool, recompute: bool, path: str
+) -> Tensor:
+    """Convolve in one direction, whatever the rows hold."""
+    if seq is not None and seq.segment is not None:
+        return _packed(u, k, D, seq, reverse, recompute, path)
+    if seq is not None and seq.valid is not None:
+        return _padded(u, k, D, seq, reverse, recompute, path)
     return _run(u, k, D, reverse, recompute, path)
 
 
@@ -76,7 +98,7 @@ def _run(u: Tensor, k: Tensor, D: Tensor | None, reverse: bool, recompute: bool,
     if path == "reference":
         return long_conv_reference(u, k, D, reverse)
     learns = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in (u, k, D))
-    return _LongConv.apply(u, k, D, reverse, learns and not recompute)
+    return _LongConv.apply(u, k, D, reverse, learns and not recompute, path)
 
 
 def _padded(u: Tensor, k: Tensor, D: Tensor | None, seq: Seq, reverse: bool, recompute: bool, path: str) -> Tensor:
@@ -147,9 +169,9 @@ def _documents(u: Tensor, seq: Seq) -> _Documents:
 
 class _LongConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, u: Tensor, k: Tensor, D: Tensor | None, reverse: bool, keep: bool) -> Tensor:
-        y, u_f, k_f = _forward(u, k, D, reverse, keep)
-        ctx.reverse = reverse
+    def forward(ctx: Any, u: Tensor, k: Tensor, D: Tensor | None, reverse: bool, keep: bool, backend: str) -> Tensor:
+        y, u_f, k_f = _forward(u, k, D, reverse, keep, backend)
+        ctx.options = (reverse, backend)
         ctx.save_for_backward(u, k, D, u_f, k_f)
         return y
 
@@ -157,17 +179,47 @@ class _LongConv(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         saved = ctx.saved_tensors  # once: what recomputes activations refuses a second look
         with torch.no_grad():
-            grads = _backward(dy, *saved, ctx.reverse)
+            grads = _backward(dy, *saved, *ctx.options)
         needed = (g if need else None for g, need in zip(grads, ctx.needs_input_grad, strict=False))
-        return *once("long_conv", saved[:3], needed), None, None
+        return *once("long_conv", saved[:3], needed), None, None, None
 
 
-def _fake_forward(u: Tensor, k: Tensor, D: Tensor | None, reverse: bool, keep: bool) -> tuple[Tensor, ...]:
-    half = portable.spectrum_length(u, k)[1] if keep else 0
-    kind = torch.complex128 if u.dtype == torch.float64 else torch.complex64
-    shapes = ((u.shape[0], half, u.shape[2]), (half, u.shape[2])) if half else ((0,), (0,))
+def _path(backend: str) -> ModuleType:
+    """The module of a path; Triton is imported when first used."""
+    return import_module(f"{__package__}.triton") if backend == "triton" else portable
+
+
+def _run_forward(*args: Any) -> tuple[Tensor, ...]:
+    *operands, backend = args
+    return _path(backend).forward(*operands)
+
+
+def _run_backward(*args: Any) -> tuple[Tensor, ...]:
+    *operands, backend = args
+    return _path(backend).backward(*operands)
+
+
+def _fake_forward(
+    u: Tensor, k: Tensor, D: Tensor | None, reverse: bool, keep: bool, backend: str
+) -> tuple[Tensor, ...]:
+    kind, shapes = _spectra(u, k, backend)
     y = torch.empty(u.shape, dtype=u.dtype, device=u.device)
-    return y, *(torch.empty(shape, dtype=kind, device=u.device) for shape in shapes)
+    return y, *(torch.empty(shape if keep else (0,), dtype=kind, device=u.device) for shape in shapes)
+
+
+def _spectra(u: Tensor, k: Tensor, backend: str) -> tuple[torch.dtype, tuple[tuple[int, ...], ...]]:
+    """Return dtype and shapes of the spectra that a path keeps of the input and of the taps."""
+    batch, length, width = u.shape
+    if backend == "triton":
+        taps = min(k.shape[0], length)
+        sizes = monarch.stages(length + taps - 1)
+        if taps <= portable.DIRECT_TAPS or sizes is None:
+            return torch.float32, ((0,), (0,))
+        n = sizes[0] * sizes[1]
+        return torch.float32, ((2, (batch + 1) // 2, n, width), (2, 1, n, width))
+    kind = torch.complex128 if u.dtype == torch.float64 else torch.complex64
+    half = portable.spectrum_length(u, k)[1]
+    return kind, ((batch, half, width), (half, width)) if half else ((0,), (0,))
 
 
 def _fake_backward(dy: Tensor, u: Tensor, k: Tensor, D: Tensor | None, *_: Any) -> tuple[Tensor, ...]:
@@ -177,26 +229,29 @@ def _fake_backward(dy: Tensor, u: Tensor, k: Tensor, D: Tensor | None, *_: Any) 
 
 
 _forward = register(
-    "long_conv_fwd(Tensor u, Tensor k, Tensor? D, bool reverse, bool keep) -> (Tensor, Tensor, Tensor)",
-    portable.forward,
+    f"long_conv_fwd({_OPERANDS}, bool reverse, bool keep, str backend) -> (Tensor, Tensor, Tensor)",
+    _run_forward,
     _fake_forward,
 )
 _backward = register(
-    "long_conv_bwd(Tensor dy, Tensor u, Tensor k, Tensor? D, Tensor u_f, Tensor k_f, bool reverse)"
+    f"long_conv_bwd(Tensor dy, {_OPERANDS}, Tensor u_f, Tensor k_f, bool reverse, str backend)"
     " -> (Tensor, Tensor, Tensor)",
-    portable.backward,
+    _run_backward,
     _fake_backward,
 )
 
 
-def _check(u: Tensor, k: Tensor, D: Tensor | None) -> None:
+def _check(u: Tensor, k: Tensor, D: Tensor | None, gate: Tensor | None, k_ahead: Tensor | None) -> None:
     """Raise TypeError unless all are floating-point, ValueError unless shapes fit."""
-    require_floating(u=u, k=k, D=D)
+    require_floating(u=u, k=k, D=D, gate=gate, k_ahead=k_ahead)
     if u.ndim != 3 or u.shape[1] == 0:
         raise ValueError(f"u must be (B, L, D) with L > 0, got {tuple(u.shape)}")
     width = u.shape[2]
-    if k.ndim != 2 or k.shape[1] != width or k.shape[0] == 0:
-        raise ValueError(f"k must be (K, D) with K > 0 and D = {width}, got {tuple(k.shape)}")
+    for name, taps in (("k", k), ("k_ahead", k_ahead)):
+        if taps is not None and (taps.ndim != 2 or taps.shape[1] != width or taps.shape[0] == 0):
+            raise ValueError(f"{name} must be (K, D) with K > 0 and D = {width}, got {tuple(taps.shape)}")
+    if gate is not None and gate.shape != u.shape:
+        raise ValueError(f"gate must be like u, {tuple(u.shape)}, got {tuple(gate.shape)}")
     if D is not None and D.shape != (width,):
         raise ValueError(f"D must be ({width},), got {tuple(D.shape)}")
 
@@ -205,19 +260,14 @@ def _sizes(u: Tensor, k: Tensor, *_: Any, **__: Any) -> dict[str, int]:
     return {"length": u.shape[1], "width": u.shape[2], "taps": k.shape[0]}
 
 
-class _WithoutTriton(Operator):
-    """An operator that has no Triton kernel, whatever is installed."""
+def _limit(sizes: dict[str, int]) -> str | None:
+    length, taps = sizes.get("length", 1), min(sizes.get("taps", 1), sizes.get("length", 1))
+    if taps <= portable.DIRECT_TAPS or length + taps - 1 <= monarch.LONGEST:
+        return None
+    return f"{length} steps and {taps} taps exceed the kernels' {monarch.LONGEST} together; cuFFT serves them"
 
-    def refuse(self, backend: str, device: str, dtype: torch.dtype, sizes: dict[str, int]) -> str | None:
-        """Return why `backend` cannot serve such a call, or None if it can."""
-        return self.limit(sizes) if backend == "triton" else None
 
-
-_OPERATOR = _WithoutTriton(
-    "long_conv",
-    long_conv,
-    "convolution with a filter as long as the sequence",
-    limit=lambda _: _NO_KERNEL,
-    sizes=_sizes,
+_OPERATOR = Operator(
+    "long_conv", long_conv, "convolution with a filter as long as the sequence", limit=_limit, sizes=_sizes
 )
 add_operator(_OPERATOR)

@@ -46,14 +46,14 @@ def spectrum_length(u: Tensor, k: Tensor) -> tuple[int, int]:
 
 def forward(u: Tensor, k: Tensor, D: Tensor | None, reverse: bool, keep: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Return y (B, L, D), and if `keep` the spectra (B, F, D) of the input and (F, D) of the taps, else empty."""
-    taps, (n, half) = _taps(u, k, D), spectrum_length(u, k)
+    taps, (n, half) = used_taps(u, k, D), spectrum_length(u, k)
     kind = torch.complex128 if u.dtype == torch.float64 else torch.complex64
     batch, length, width = u.shape
     kept = keep and n > 0
     u_f = torch.empty((batch, half, width) if kept else 0, dtype=kind, device=u.device)
     k_f = torch.empty((half, width) if kept else 0, dtype=kind, device=u.device)
     if not n:
-        return shifted.forward(u, _as_window(taps), None, None, None, False, reverse), u_f, k_f
+        return shifted.forward(u, as_window(taps), None, None, None, False, reverse), u_f, k_f
     y = torch.empty(u.shape, dtype=u.dtype, device=u.device)
     for channels, rows in _groups(u, n):
         factor = torch.fft.rfft(taps[:, channels], n, dim=0)
@@ -72,7 +72,7 @@ def backward(
     dy: Tensor, u: Tensor, k: Tensor, D: Tensor | None, u_f: Tensor, k_f: Tensor, reverse: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of u, k and D; empty where absent. Spectra that are empty are made anew."""
-    taps, (n, _) = _taps(u, k, D), spectrum_length(u, k)
+    taps, (n, _) = used_taps(u, k, D), spectrum_length(u, k)
     dk = torch.zeros(k.shape, dtype=taps.dtype, device=u.device)
     if n:
         du = torch.empty(u.shape, dtype=u.dtype, device=u.device)
@@ -91,7 +91,7 @@ def backward(
             total = total if reverse else total.conj_physical_()
             dk[: len(taps), channels] = torch.fft.irfft(total, n, dim=0)[: len(taps)]
     else:
-        window = _as_window(taps)
+        window = as_window(taps)
         du, d_window, _, _ = shifted.backward(dy, u, window, None, None, None, False, reverse)
         dk[: len(taps)] = d_window.t().flip(0)
     dD = u.new_empty(0) if D is None else dk[0].to(D.dtype, copy=True)
@@ -105,13 +105,13 @@ def _smooth(number: int, primes: list[int]) -> bool:
     return number == 1
 
 
-def _taps(u: Tensor, k: Tensor, D: Tensor | None) -> Tensor:
+def used_taps(u: Tensor, k: Tensor, D: Tensor | None) -> Tensor:
     """Return the taps that are used, (min(K, L), D), in the computation's precision, with the skip in the first."""
     taps = k[: u.shape[1]].to(compute_dtype(u))
     return taps if D is None else torch.cat((taps[:1] + D.to(taps.dtype), taps[1:]))
 
 
-def _as_window(taps: Tensor) -> Tensor:
+def as_window(taps: Tensor) -> Tensor:
     """Return taps (K, D) as the weight (D, K) of the short convolution, the present step last."""
     return taps.flip(0).t().contiguous()
 

@@ -47,6 +47,8 @@ class FinetuneConfig(TrainConfig):
         crop: Use the middle of longer sequences, this many bases; 0 uses all.
         limit: Use at most this many rows of each split, drawn at random; 0 uses all.
         rc_augment: Show every second training sequence as its other strand; not for labels that have a strand.
+        mutate: Share of the bases of a training sequence that become another base, drawn anew each time; 0.05, say,
+            keeps a model from learning a small set by heart.
         conjoin: A model that reads one strand averages over both when it predicts.
         lower: What lower-case (soft-masked) bases become, if not what the model's tokenizer says.
         iupac: What ambiguity codes other than N become, if not what the model's tokenizer says.
@@ -86,6 +88,7 @@ class FinetuneConfig(TrainConfig):
     crop: int = 0
     limit: int = 0
     rc_augment: bool = False
+    mutate: float = 0.0
     conjoin: bool = False
     lower: Literal["upper", "n", "unk"] | None = None
     iupac: Literal["unk", "n"] | None = None
@@ -111,9 +114,13 @@ class FinetuneConfig(TrainConfig):
         for name in ("valid_fraction", "test_fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise UserError(f"--{name} is {getattr(self, name)}; it must lie between 0 and 1.")
+        if not 0 <= self.mutate < 1:
+            raise UserError(f"--mutate {self.mutate}: it is a share of the bases, at least 0 and below 1.")
         if not 0 < self.epochs < float("inf"):
             raise UserError(f"--epochs is {self.epochs}; it must be above 0.")
         if self.mode != "probe" and "+" in self.pooling:
             raise UserError(f"--pooling {self.pooling}: several poolings together are for --mode probe.")
         if self.mode == "probe" and self.rc_augment:
             raise UserError("--rc_augment is for training; a probe takes --conjoin.")
+        if self.mode == "probe" and self.mutate:
+            raise UserError("--mutate is for training; a probe trains nothing.")

@@ -22,6 +22,9 @@ POOL = 32
 """Batches that are sorted by length together."""
 
 Item = tuple[int, str, np.ndarray]
+_BASES = b"ACGTacgt"
+_PLACES = np.full(256, -1, dtype=np.int64)
+_PLACES[np.frombuffer(_BASES, dtype=np.uint8)] = np.arange(8)
 
 
 class LengthOrder:
@@ -65,6 +68,7 @@ class TrainingSequences(Dataset[Item]):
         seed: Of the order and of the augmentation.
         crop: Use the middle of longer sequences; 0 uses all.
         rc_augment: Show a sequence as its other strand, with probability one half.
+        mutate: Share of the bases that become another base, drawn anew each time.
         length: Pad every batch to this length; None pads to the batch's longest.
     """
 
@@ -77,9 +81,11 @@ class TrainingSequences(Dataset[Item]):
         seed: int,
         crop: int = 0,
         rc_augment: bool = False,
+        mutate: float = 0.0,
         length: int | None = None,
     ) -> None:
-        self.data, self.tokenizer, self.rc_augment, self.length = data, tokenizer, rc_augment, length
+        self.data, self.tokenizer, self.length = data, tokenizer, length
+        self.rc_augment, self.mutate = rc_augment, mutate
         self.texts = [cropped(text, crop) for text in data.sequences]
         self.seed = item_seed(seed, 1)
         self.order = LengthOrder([len(text) for text in self.texts], batch_size, item_seed(seed, 0))
@@ -89,11 +95,26 @@ class TrainingSequences(Dataset[Item]):
         text = self.texts[row]
         if self.rc_augment and item_rng(self.seed, position).random() < 0.5:
             text = reverse_complement(text)
+        if self.mutate:
+            text = mutated(text, self.mutate, item_rng(self.seed, position, 1))
         return row, text, self.data.targets[row]
 
     def collate(self, items: Sequence[Item]) -> dict[str, Tensor]:
         """Return {"input_ids": (B, L), "labels": (B,) or (B, K), "rows": (B,)}."""
         return collate(items, self.tokenizer, self.length)
+
+
+def mutated(text: str, share: float, rng: np.random.Generator) -> str:
+    """Return a sequence in which each A, C, G and T has become one of the other three with probability `share`.
+
+    Random mutations as in EvoAug (Lee et al., Genome Biology 2023); other letters stay, and so does the case.
+    """
+    letters = np.frombuffer(text.encode("ascii"), dtype=np.uint8).copy()
+    place = _PLACES[letters]
+    hit = (rng.random(len(letters)) < share) & (place >= 0)
+    other = (place[hit] % 4 + rng.integers(1, 4, hit.sum())) % 4 + place[hit] // 4 * 4
+    letters[hit] = np.frombuffer(_BASES, dtype=np.uint8)[other]
+    return letters.tobytes().decode("ascii")
 
 
 class ScoringSequences(Dataset[Item]):

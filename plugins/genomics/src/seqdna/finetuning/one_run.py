@@ -94,7 +94,7 @@ def run_network(
     task = SequenceTask(model, config, head=head, metric=job.metric, tokenizer=tokenizer)
     train = TrainingSequences(
         job.train, tokenizer, batch_size=config.batch_size, seed=config.seed, crop=config.crop,
-        rc_augment=config.rc_augment, length=length,
+        rc_augment=config.rc_augment, mutate=config.mutate, length=length,
     )  # fmt: skip
     valid = ScoringSequences(job.valid, tokenizer, crop=config.crop, length=length)
     stops = (

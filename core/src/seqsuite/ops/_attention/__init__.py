@@ -1,0 +1,1 @@
+"""Softmax attention through PyTorch's own kernels: causal, windowed, grouped, padded, packed."""

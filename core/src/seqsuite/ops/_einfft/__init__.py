@@ -1,0 +1,1 @@
+"""EinFFT, a block-diagonal complex MLP over frequencies: see `seqsuite.ops.einfft` and README.md."""

@@ -1,0 +1,1 @@
+"""Sequential nonlinear cells with a recurrent matrix: LSTM, GRU, sLSTM."""
