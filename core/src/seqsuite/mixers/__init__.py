@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from seqsuite.mixers.bidirectional_mamba import BidirectionalMamba
     from seqsuite.mixers.create import create_mixer, list_mixers
     from seqsuite.mixers.deltanet import DeltaNet, DeltaNetState, DeltaProduct, GatedDeltaNet
+    from seqsuite.mixers.gateloop import GateLoop
     from seqsuite.mixers.gla import GLA, GLAState
+    from seqsuite.mixers.hgrn import HGRN
     from seqsuite.mixers.hyena import Hyena, HyenaFilter
     from seqsuite.mixers.lion import LION
     from seqsuite.mixers.long_conv import LongConv
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from seqsuite.mixers.retnet import RetNet, RetNetState
     from seqsuite.mixers.rnn import GRU, LSTM, RNNState
     from seqsuite.mixers.rwkv7 import RWKV7, RWKV7State
+    from seqsuite.mixers.s4 import S4
+    from seqsuite.mixers.s4d import S4D
+    from seqsuite.mixers.s5 import S5, S5State, s5_from_published
     from seqsuite.mixers.sgconv import SGConv
     from seqsuite.mixers.slstm import SLSTM, SLSTMState
     from seqsuite.mixers.tcn import TCN, TCNState
@@ -39,10 +44,14 @@ if TYPE_CHECKING:
 __all__ = [
     "GLA",
     "GRU",
+    "HGRN",
     "LION",
     "LSTM",
     "MLSTM",
     "RWKV7",
+    "S4",
+    "S4D",
+    "S5",
     "SLSTM",
     "TCN",
     "Attention",
@@ -53,6 +62,7 @@ __all__ = [
     "DeltaNetState",
     "DeltaProduct",
     "GLAState",
+    "GateLoop",
     "GatedDeltaNet",
     "Hyena",
     "HyenaFilter",
@@ -69,6 +79,7 @@ __all__ = [
     "RWKV7State",
     "RetNet",
     "RetNetState",
+    "S5State",
     "SGConv",
     "SLSTMState",
     "State",
@@ -76,6 +87,7 @@ __all__ = [
     "create_mixer",
     "list_mixers",
     "run_reversed",
+    "s5_from_published",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -101,5 +113,10 @@ __getattr__, __dir__ = lazy_names(
         "gla": ["GLA", "GLAState"],
         "lion": ["LION"],
         "mlstm": ["MLSTM", "MLSTMState"],
+        "s4": ["S4"],
+        "s4d": ["S4D"],
+        "s5": ["S5", "S5State", "s5_from_published"],
+        "gateloop": ["GateLoop"],
+        "hgrn": ["HGRN"],
     },
 )

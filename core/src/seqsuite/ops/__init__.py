@@ -20,30 +20,41 @@ if TYPE_CHECKING:
     from seqsuite.ops._delta_rule.op import delta_rule
     from seqsuite.ops._dispatch import Choice, Operator, explain_backend, operators, use_backend
     from seqsuite.ops._einfft.op import einfft, einfft_spectrum
+    from seqsuite.ops._linear_scan.op import linear_scan
     from seqsuite.ops._long_conv.chunked import long_conv_chunked
     from seqsuite.ops._long_conv.op import long_conv
     from seqsuite.ops._rnn_scan.op import rnn_scan
     from seqsuite.ops._selective_scan.op import selective_scan
     from seqsuite.ops._seq import Seq
     from seqsuite.ops._ssd.op import ssd
+    from seqsuite.ops._ssm_kernel.discrete import DiscreteSSM, discretize
+    from seqsuite.ops._ssm_kernel.op import ssm_kernel
+    from seqsuite.ops._ssm_kernel.products import cauchy, power_sums, vandermonde
 
 __all__ = [
     "Choice",
+    "DiscreteSSM",
     "Operator",
     "Seq",
     "attention",
+    "cauchy",
     "causal_conv1d",
     "delta_rule",
+    "discretize",
     "einfft",
     "einfft_spectrum",
     "explain_backend",
+    "linear_scan",
     "long_conv",
     "long_conv_chunked",
     "operators",
+    "power_sums",
     "rnn_scan",
     "selective_scan",
     "ssd",
+    "ssm_kernel",
     "use_backend",
+    "vandermonde",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -60,5 +71,9 @@ __getattr__, __dir__ = lazy_names(
         "_attention.op": ["attention"],
         "_delta_rule.op": ["delta_rule"],
         "_ssd.op": ["ssd"],
+        "_ssm_kernel.op": ["ssm_kernel"],
+        "_ssm_kernel.products": ["cauchy", "power_sums", "vandermonde"],
+        "_ssm_kernel.discrete": ["DiscreteSSM", "discretize"],
+        "_linear_scan.op": ["linear_scan"],
     },
 )

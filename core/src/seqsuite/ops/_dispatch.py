@@ -32,6 +32,8 @@ _FOLDERS = (
     "_attention",
     "_delta_rule",
     "_ssd",
+    "_ssm_kernel",
+    "_linear_scan",
 )
 _FOUND = find_spec("triton") is not None
 _asked: ContextVar[str | None] = ContextVar("seqsuite_backend", default=None)
