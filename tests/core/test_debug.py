@@ -87,3 +87,11 @@ def test_infinite_operands_are_allowed(watching):
     operands["A"] = torch.full((4, 3), -torch.inf)
     operands["delta"] = torch.ones(2, 6, 4)
     assert selective_scan(**operands).isfinite().all()
+
+
+def test_every_operator_along_a_sequence_is_looked_at():
+    """Those that make or use the kernels of a state space have no sequence among their operands."""
+    from seqsuite.ops import operators
+
+    apart = {"ssm_kernel", "vandermonde", "cauchy"}
+    assert {name for name, each in operators().items() if not hasattr(each.function, "__wrapped__")} == apart

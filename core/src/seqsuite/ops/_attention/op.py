@@ -10,11 +10,13 @@ from torch import Tensor
 from seqsuite.ops._attention.order import put_back, reorder, valid_first
 from seqsuite.ops._attention.portable import attend
 from seqsuite.ops._attention.reference import attention_reference
+from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._operands import require_floating
 from seqsuite.ops._seq import Seq
 
 
+@watched
 def attention(
     q: Tensor,
     k: Tensor,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqsuite.ops._debug import watched
 from seqsuite.ops._delta_rule import portable
 from seqsuite.ops._delta_rule.reference import delta_rule_reference
 from seqsuite.ops._dispatch import Operator, add_operator, choose
@@ -24,6 +25,7 @@ _LARGEST_CHUNK = 128
 _TRITON_CHUNK = 16
 
 
+@watched
 def delta_rule(
     q: Tensor,
     k: Tensor,

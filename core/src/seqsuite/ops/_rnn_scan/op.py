@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._operands import compute_dtype, require_floating
 from seqsuite.ops._registration import once, register
@@ -25,6 +26,7 @@ _OPERANDS = (
 )
 
 
+@watched
 def rnn_scan(
     x: Tensor,
     weight: Tensor,
