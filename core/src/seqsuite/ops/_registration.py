@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import wraps
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -41,6 +42,23 @@ def register(schema: str, implementation: Callable[..., Any], fake: Callable[...
     _LIBRARY.impl(name, without_autocast, "CompositeExplicitAutograd")
     torch.library.register_fake(f"seqsuite::{name}", fake, lib=_LIBRARY)
     return getattr(torch.ops.seqsuite, name).default
+
+
+def by_path(package: str, name: str) -> Callable[..., Any]:
+    """Return a function that runs `name` of the path that its last argument names; Triton is imported when used.
+
+    Args:
+        package: The operator's package, with the modules "portable" and "triton".
+        name: The function in both.
+    """
+
+    def run(*args: Any) -> Any:
+        *operands, backend = args
+        module = import_module(f"{package}.{'triton' if backend == 'triton' else 'portable'}")
+        return getattr(module, name)(*operands)
+
+    run.__name__ = run.__qualname__ = name
+    return run
 
 
 def once(name: str, operands: Iterable[torch.Tensor | None], grads: Iterable[Any]) -> tuple[Any, ...]:

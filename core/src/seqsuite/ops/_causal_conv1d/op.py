@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from types import ModuleType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from seqsuite.ops._causal_conv1d import portable
 from seqsuite.ops._causal_conv1d.reference import causal_conv1d_reference
 from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._operands import compute_dtype, require_floating
-from seqsuite.ops._registration import once, register
+from seqsuite.ops._registration import by_path, once, register
 from seqsuite.ops._seq import Seq
 
 _OPERANDS = (
@@ -149,21 +146,6 @@ class _CausalConv1d(torch.autograd.Function):
         return *once("causal_conv1d", saved, needed), None, None, None, None
 
 
-def _path(backend: str) -> ModuleType:
-    """The module of a path; Triton is imported when first used."""
-    return import_module(f"{__package__}.triton") if backend == "triton" else portable
-
-
-def _run_forward(*args: Any) -> Tensor:
-    *operands, backend = args
-    return _path(backend).forward(*operands)
-
-
-def _run_backward(*args: Any) -> tuple[Tensor, ...]:
-    *operands, backend = args
-    return _path(backend).backward(*operands)
-
-
 def _fake_forward(x: Tensor, *_: Any) -> Tensor:
     return torch.empty(x.shape, dtype=x.dtype, device=x.device)
 
@@ -174,9 +156,11 @@ def _fake_backward(dy: Tensor, *args: Any) -> tuple[Tensor, ...]:
     )
 
 
-_forward = register(f"causal_conv1d_fwd({_OPERANDS}) -> Tensor", _run_forward, _fake_forward)
+_forward = register(f"causal_conv1d_fwd({_OPERANDS}) -> Tensor", by_path(__package__, "forward"), _fake_forward)
 _backward = register(
-    f"causal_conv1d_bwd(Tensor dy, {_OPERANDS}) -> (Tensor, Tensor, Tensor, Tensor)", _run_backward, _fake_backward
+    f"causal_conv1d_bwd(Tensor dy, {_OPERANDS}) -> (Tensor, Tensor, Tensor, Tensor)",
+    by_path(__package__, "backward"),
+    _fake_backward,
 )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -14,7 +12,7 @@ from seqsuite.ops._delta_rule import portable
 from seqsuite.ops._delta_rule.reference import delta_rule_reference
 from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._operands import compute_dtype, require_floating
-from seqsuite.ops._registration import once, register
+from seqsuite.ops._registration import by_path, once, register
 from seqsuite.ops._seq import Seq
 
 _OPERANDS = (
@@ -158,21 +156,6 @@ class _DeltaRule(torch.autograd.Function):
         return *once("delta_rule", operands, needed), None, None, None, None
 
 
-def _path(backend: str) -> ModuleType:
-    """The module of a path; Triton is imported when first used."""
-    return import_module(f"{__package__}.triton") if backend == "triton" else portable
-
-
-def _run_forward(*args: Any) -> tuple[Tensor, ...]:
-    *operands, backend = args
-    return _path(backend).forward(*operands)
-
-
-def _run_backward(*args: Any) -> tuple[Tensor, ...]:
-    *operands, backend = args
-    return _path(backend).backward(*operands)
-
-
 def _fake_forward(*args: Any) -> tuple[Tensor, ...]:
     q, _, v = args[:3]
     chunk, span = args[10:12]
@@ -194,10 +177,12 @@ def _fake_backward(*args: Any) -> tuple[Tensor, ...]:
     )
 
 
-_forward = register(f"delta_rule_fwd({_OPERANDS}) -> (Tensor, Tensor, Tensor)", _run_forward, _fake_forward)
+_forward = register(
+    f"delta_rule_fwd({_OPERANDS}) -> (Tensor, Tensor, Tensor)", by_path(__package__, "forward"), _fake_forward
+)
 _backward = register(
     f"delta_rule_bwd(Tensor do, Tensor dfinal, Tensor starts, {_OPERANDS}) -> (" + ", ".join(["Tensor"] * 8) + ")",
-    _run_backward,
+    by_path(__package__, "backward"),
     _fake_backward,
 )
 

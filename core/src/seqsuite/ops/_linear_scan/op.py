@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -11,10 +9,9 @@ from torch import Tensor
 
 from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
-from seqsuite.ops._linear_scan import portable
 from seqsuite.ops._linear_scan.portable import state_dtype
 from seqsuite.ops._linear_scan.reference import linear_scan_reference
-from seqsuite.ops._registration import once, register
+from seqsuite.ops._registration import by_path, once, register
 from seqsuite.ops._seq import Seq
 
 _DOUBLE = (torch.float64, torch.complex128)
@@ -117,21 +114,6 @@ class _LinearScan(torch.autograd.Function):
         return *once("linear_scan", (dy, kept, a, initial_state), needed), None, None
 
 
-def _path(backend: str) -> ModuleType:
-    """The module of a path; Triton is imported when first used."""
-    return import_module(f"{__package__}.triton") if backend == "triton" else portable
-
-
-def _run_forward(*args: Any) -> tuple[Tensor, ...]:
-    *operands, backend = args
-    return _path(backend).forward(*operands)
-
-
-def _run_backward(*args: Any) -> tuple[Tensor, ...]:
-    *operands, backend = args
-    return _path(backend).backward(*operands)
-
-
 def _fake_forward(a: Tensor, b: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return b.new_empty(b.shape), b.new_empty(b[:, 0].shape, dtype=state_dtype(b))
 
@@ -141,10 +123,14 @@ def _fake_backward(dy: Tensor, dfinal: Tensor, kept: Tensor, a: Tensor, *_: Any)
 
 
 _OPTIONS = "Tensor? initial_state, bool reverse, str backend"
-_forward = register(f"linear_scan_fwd(Tensor a, Tensor b, {_OPTIONS}) -> (Tensor, Tensor)", _run_forward, _fake_forward)
+_forward = register(
+    f"linear_scan_fwd(Tensor a, Tensor b, {_OPTIONS}) -> (Tensor, Tensor)",
+    by_path(__package__, "forward"),
+    _fake_forward,
+)
 _backward = register(
     f"linear_scan_bwd(Tensor dy, Tensor dfinal, Tensor kept, Tensor a, {_OPTIONS}) -> (Tensor, Tensor, Tensor)",
-    _run_backward,
+    by_path(__package__, "backward"),
     _fake_backward,
 )
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,7 +13,7 @@ from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._long_conv import monarch, portable
 from seqsuite.ops._long_conv.reference import long_conv_reference
 from seqsuite.ops._operands import require_floating
-from seqsuite.ops._registration import once, register
+from seqsuite.ops._registration import by_path, once, register
 from seqsuite.ops._seq import Seq
 
 _OPERANDS = "Tensor u, Tensor k, Tensor? D"
@@ -184,21 +182,6 @@ class _LongConv(torch.autograd.Function):
         return *once("long_conv", saved[:3], needed), None, None, None
 
 
-def _path(backend: str) -> ModuleType:
-    """The module of a path; Triton is imported when first used."""
-    return import_module(f"{__package__}.triton") if backend == "triton" else portable
-
-
-def _run_forward(*args: Any) -> tuple[Tensor, ...]:
-    *operands, backend = args
-    return _path(backend).forward(*operands)
-
-
-def _run_backward(*args: Any) -> tuple[Tensor, ...]:
-    *operands, backend = args
-    return _path(backend).backward(*operands)
-
-
 def _fake_forward(
     u: Tensor, k: Tensor, D: Tensor | None, reverse: bool, keep: bool, backend: str
 ) -> tuple[Tensor, ...]:
@@ -230,13 +213,13 @@ def _fake_backward(dy: Tensor, u: Tensor, k: Tensor, D: Tensor | None, *_: Any) 
 
 _forward = register(
     f"long_conv_fwd({_OPERANDS}, bool reverse, bool keep, str backend) -> (Tensor, Tensor, Tensor)",
-    _run_forward,
+    by_path(__package__, "forward"),
     _fake_forward,
 )
 _backward = register(
     f"long_conv_bwd(Tensor dy, {_OPERANDS}, Tensor u_f, Tensor k_f, bool reverse, str backend)"
     " -> (Tensor, Tensor, Tensor)",
-    _run_backward,
+    by_path(__package__, "backward"),
     _fake_backward,
 )
 

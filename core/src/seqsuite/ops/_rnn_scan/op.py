@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from types import ModuleType
 from typing import Any, Literal
 
 import torch
@@ -12,8 +10,7 @@ from torch import Tensor
 from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._operands import compute_dtype, require_floating
-from seqsuite.ops._registration import once, register
-from seqsuite.ops._rnn_scan import portable
+from seqsuite.ops._registration import by_path, once, register
 from seqsuite.ops._rnn_scan.reference import rnn_scan_reference
 from seqsuite.ops._seq import Seq
 
@@ -116,21 +113,6 @@ class _RNNScan(torch.autograd.Function):
         return *once("rnn_scan", operands, needed), None, None, None, None, None
 
 
-def _path(backend: str) -> ModuleType:
-    """The module of a path; Triton is imported when first used."""
-    return import_module(f"{__package__}.triton") if backend == "triton" else portable
-
-
-def _run_forward(*args: Any) -> tuple[Tensor, ...]:
-    *operands, backend = args
-    return _path(backend).forward(*operands)
-
-
-def _run_backward(*args: Any) -> tuple[Tensor, ...]:
-    *operands, backend = args
-    return _path(backend).backward(*operands)
-
-
 def _fake_forward(x: Tensor, weight: Tensor, *args: Any) -> tuple[Tensor, ...]:
     batch, length, _, width = x.shape
     dtype, parts = compute_dtype(x), CELLS[args[4]][1]
@@ -145,10 +127,12 @@ def _fake_backward(dy: Tensor, dfinal: Tensor, states: Tensor, *args: Any) -> tu
     return tuple(dy.new_empty(0) if m is None else m.new_empty(m.shape) for m in args[:4])
 
 
-_forward = register(f"rnn_scan_fwd({_OPERANDS}) -> (Tensor, Tensor, Tensor)", _run_forward, _fake_forward)
+_forward = register(
+    f"rnn_scan_fwd({_OPERANDS}) -> (Tensor, Tensor, Tensor)", by_path(__package__, "forward"), _fake_forward
+)
 _backward = register(
     f"rnn_scan_bwd(Tensor dy, Tensor dfinal, Tensor states, {_OPERANDS}) -> (Tensor, Tensor, Tensor, Tensor)",
-    _run_backward,
+    by_path(__package__, "backward"),
     _fake_backward,
 )
 

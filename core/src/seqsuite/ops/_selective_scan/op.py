@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -12,8 +10,7 @@ from torch import Tensor
 from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._operands import compute_dtype, require_floating
-from seqsuite.ops._registration import once, register
-from seqsuite.ops._selective_scan import portable
+from seqsuite.ops._registration import by_path, once, register
 from seqsuite.ops._selective_scan._tiles import chunk_length
 from seqsuite.ops._selective_scan.reference import selective_scan_reference
 from seqsuite.ops._seq import Seq
@@ -148,21 +145,6 @@ class _SelectiveScan(torch.autograd.Function):
         return *once("selective_scan", operands, needed), None, None, None, None
 
 
-def _path(backend: str) -> ModuleType:
-    """The module of a path; Triton is imported when first used."""
-    return import_module(f"{__package__}.triton") if backend == "triton" else portable
-
-
-def _run_forward(*args: Any) -> tuple[Tensor, ...]:
-    *operands, backend = args
-    return _path(backend).forward(*operands)
-
-
-def _run_backward(*args: Any) -> tuple[Tensor, ...]:
-    *operands, backend = args
-    return _path(backend).backward(*operands)
-
-
 def _fake_forward(*args: Any) -> tuple[Tensor, ...]:
     u, _, A, B, C, _, z, _, _, _, _, _, chunk, backend = args
     batch, length, width = u.shape
@@ -182,12 +164,16 @@ def _fake_backward(*args: Any) -> tuple[Tensor, ...]:
     return tuple(operands[0].new_empty(0) if x is None else torch.empty_like(x) for x in operands)
 
 
-_forward = register(f"selective_scan_fwd({_OPERANDS}) -> (Tensor, Tensor, Tensor, Tensor)", _run_forward, _fake_forward)
+_forward = register(
+    f"selective_scan_fwd({_OPERANDS}) -> (Tensor, Tensor, Tensor, Tensor)",
+    by_path(__package__, "forward"),
+    _fake_forward,
+)
 _backward = register(
     f"selective_scan_bwd(Tensor dy, Tensor dfinal, Tensor starts, Tensor inner, {_OPERANDS}) -> ("
     + ", ".join(["Tensor"] * 9)
     + ")",
-    _run_backward,
+    by_path(__package__, "backward"),
     _fake_backward,
 )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -12,9 +10,8 @@ from torch import Tensor
 from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._operands import compute_dtype, require_floating
-from seqsuite.ops._registration import once, register
+from seqsuite.ops._registration import by_path, once, register
 from seqsuite.ops._seq import Seq
-from seqsuite.ops._ssd import portable
 from seqsuite.ops._ssd.reference import ssd_reference
 
 _OPERANDS = (
@@ -88,7 +85,9 @@ def ssd(
         o, state = ssd_reference(q, k, v, g, scale=factor, initial_state=initial_state, reverse=reverse)
     else:
         chunk = _chunk(choice, v.shape[1], q.shape[3], g.ndim == 4, chunk_size)
-        o, state = _Ssd.apply(q, k, v, g, initial_state, factor, reverse, chunk, choice)
+        operands = (q, k, v, g, initial_state)
+        keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in operands)
+        o, state = _Ssd.apply(*operands, factor, reverse, chunk, choice, keep)
     if seq is not None and seq.valid is not None:
         o = o.masked_fill(~seq.valid[..., None, None], 0)
     return (o, state) if return_final_state else o
@@ -122,7 +121,7 @@ def _chunk(backend: str, length: int, keys: int, vector: bool, asked: int | None
 class _Ssd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *args: Any) -> tuple[Tensor, Tensor]:
-        ctx.options = args[5:]
+        ctx.options = args[5:-1]
         o, state, starts = _forward(*args)
         ctx.save_for_backward(starts, *args[:5])
         return o, state
@@ -133,33 +132,26 @@ class _Ssd(torch.autograd.Function):
         with torch.no_grad():
             grads = _backward(dy, dfinal, starts, *operands, *ctx.options)
         needed = (g if need else None for g, need in zip(grads, ctx.needs_input_grad, strict=False))
-        return *once("ssd", operands, needed), None, None, None, None
-
-
-def _path(backend: str) -> ModuleType:
-    """The module of a path; Triton is imported when first used."""
-    return import_module(f"{__package__}.triton") if backend == "triton" else portable
-
-
-def _run_forward(*args: Any) -> tuple[Tensor, ...]:
-    *operands, backend = args
-    return _path(backend).forward(*operands)
-
-
-def _run_backward(*args: Any) -> tuple[Tensor, ...]:
-    *operands, backend = args
-    return _path(backend).backward(*operands)
+        return *once("ssd", operands, needed), None, None, None, None, None
 
 
 def _fake_forward(*args: Any) -> tuple[Tensor, ...]:
-    q, _, v, _, _, _, _, chunk, _ = args
+    q, _, v, _, _, _, _, chunk, backend, keep = args
     batch, length, heads, width = v.shape
     groups, keys = q.shape[2:]
     dtype = compute_dtype(v)
     return (
         torch.empty(v.shape, dtype=v.dtype, device=v.device),
         v.new_empty(batch, heads, keys, width, dtype=dtype),
-        v.new_empty(-(-length // chunk), batch, groups, keys, heads // groups, width, dtype=dtype),
+        v.new_empty(
+            -(-length // chunk) if keep or backend == "triton" else 0,
+            batch,
+            groups,
+            keys,
+            heads // groups,
+            width,
+            dtype=dtype,
+        ),
     )
 
 
@@ -170,10 +162,12 @@ def _fake_backward(*args: Any) -> tuple[Tensor, ...]:
     )
 
 
-_forward = register(f"ssd_fwd({_OPERANDS}) -> (Tensor, Tensor, Tensor)", _run_forward, _fake_forward)
+_forward = register(
+    f"ssd_fwd({_OPERANDS}, bool keep) -> (Tensor, Tensor, Tensor)", by_path(__package__, "forward"), _fake_forward
+)
 _backward = register(
     f"ssd_bwd(Tensor dy, Tensor dfinal, Tensor starts, {_OPERANDS}) -> (" + ", ".join(["Tensor"] * 5) + ")",
-    _run_backward,
+    by_path(__package__, "backward"),
     _fake_backward,
 )
 

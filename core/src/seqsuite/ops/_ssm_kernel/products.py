@@ -7,16 +7,14 @@ poles may be given in double precision beside it, which costs little and keeps l
 
 from __future__ import annotations
 
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from seqsuite.ops._dispatch import Operator, add_operator, choose
-from seqsuite.ops._registration import once, register
-from seqsuite.ops._ssm_kernel import portable, reference
+from seqsuite.ops._registration import by_path, once, register
+from seqsuite.ops._ssm_kernel import reference
 
 COMPLEX = (torch.complex64, torch.complex128)
 MAX_ROWS = 64
@@ -197,11 +195,6 @@ def _needed(grads: tuple[Tensor | None, ...], ctx: Any) -> tuple[Tensor | None, 
     return tuple(g if need else None for g, need in zip(grads, ctx.needs_input_grad, strict=False))
 
 
-def _path(backend: str) -> ModuleType:
-    """The module of a path; Triton is imported when first used."""
-    return import_module(f"{__package__}.triton") if backend == "triton" else portable
-
-
 def _forward_shape(c: Tensor, log_a: Tensor, length: int, backend: str) -> Tensor:
     return c.new_empty(*c.shape[:2], length)
 
@@ -220,22 +213,22 @@ def _cauchy_grads(dr: Tensor, v: Tensor, z: Tensor, w: Tensor, backend: str) -> 
 
 _vandermonde_forward = register(
     "vandermonde_fwd(Tensor c, Tensor log_a, int length, str backend) -> Tensor",
-    lambda *args: _path(args[-1]).vandermonde_forward(*args[:-1]),
+    by_path(__package__, "vandermonde_forward"),
     _forward_shape,
 )
 _vandermonde_backward = register(
     "vandermonde_bwd(Tensor dk, Tensor c, Tensor log_a, str backend) -> (Tensor, Tensor)",
-    lambda *args: _path(args[-1]).vandermonde_backward(*args[:-1]),
+    by_path(__package__, "vandermonde_backward"),
     _vandermonde_grads,
 )
 _cauchy_forward = register(
     "cauchy_fwd(Tensor v, Tensor z, Tensor w, str backend) -> Tensor",
-    lambda *args: _path(args[-1]).cauchy_forward(*args[:-1]),
+    by_path(__package__, "cauchy_forward"),
     _cauchy_shape,
 )
 _cauchy_backward = register(
     "cauchy_bwd(Tensor dr, Tensor v, Tensor z, Tensor w, str backend) -> (Tensor, Tensor)",
-    lambda *args: _path(args[-1]).cauchy_backward(*args[:-1]),
+    by_path(__package__, "cauchy_backward"),
     _cauchy_grads,
 )
 
