@@ -170,6 +170,51 @@ def test_tiles_of_rows_and_chunks_are_invisible(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.undo()
 
 
+@pytest.mark.parametrize("total", [79.0, 81.0])
+@pytest.mark.parametrize("where", ["spread", "one step", "first step"])
+def test_float32_on_both_sides_of_what_counts_as_weak(total: float, where: str, relative_l2: Any) -> None:
+    operands = [x.float().double() for x in draw(2, 70, 1, 2, 16, 12, regime="almost one")]
+    operands[3][:, :32] = -total / 32 if where == "spread" else -1e-3
+    if where != "spread":
+        operands[3][:, 17 if where == "one step" else 0] = -total
+    expected = run(operands, backend="reference", chunk_size=32)
+    found = run(operands, torch.float32, backend="portable", chunk_size=32)
+    for index, (mine, true) in enumerate(zip(found, expected, strict=True)):
+        assert relative_l2(mine, true) <= (1e-6 if index < 2 else 5e-6), index
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_weak_and_strong_chunks_follow_each_other(reverse: bool) -> None:
+    from seqsuite.ops._ssd._weak import weak_chunks
+
+    operands = draw(3, 90, 2, 4, 3, 2, regime="almost one")
+    operands[3][0, 13, 1] = -torch.inf
+    operands[3][0, 40:60] *= 1e6
+    operands[3][2, 89] = -200.0
+    kinds = weak_chunks(operands[3], 8)
+    assert kinds[1].all()
+    assert kinds[0].tolist() == [True, False, True, True, True, False, False, False, True, True, True, True]
+    assert kinds[2].tolist() == [True] * 11 + [False]
+    options = {"scale": 0.5, "reverse": reverse, "chunk_size": 8}
+    for mine, true in zip(
+        run(operands, backend="portable", **options), run(operands, backend="reference", **options), strict=True
+    ):
+        torch.testing.assert_close(mine, true, rtol=1e-11, atol=1e-12)
+
+
+@both_decays
+def test_without_a_gradient_no_starts_are_kept_and_nothing_else_changes(vector: bool) -> None:
+    for regime in ("mixed", "moderate"):
+        operands = draw(2, 75, 2, 2, 3, 4, vector, regime)
+        kept, dropped = (
+            torch.ops.seqsuite.ssd_fwd(*operands, 1.0, False, 8, keep, "portable") for keep in (True, False)
+        )
+        assert len(kept[2]) == 10
+        assert len(dropped[2]) == 0
+        assert torch.equal(kept[0], dropped[0])
+        assert torch.equal(kept[1], dropped[1])
+
+
 @both_decays
 def test_reverse_is_flip_run_flip(vector: bool) -> None:
     *operands, state = draw(2, 45, 1, 2, 4, 3, vector)
@@ -308,12 +353,13 @@ def test_without_rows_heads_keys_or_values_there_is_nothing(sizes: tuple[int, ..
 @both_decays
 def test_registered_operators_obey_the_rules_of_torch(vector: bool) -> None:
     operands = draw(1, 5, 2, 2, 2, 3, vector)
-    options = (0.5, True, 2, "portable")
+    options = (0.5, True, 2)
     forward, backward = torch.ops.seqsuite.ssd_fwd, torch.ops.seqsuite.ssd_bwd
-    torch.library.opcheck(forward, (*operands, *options))
-    torch.library.opcheck(forward, (*operands[:4], None, *options))
-    o, state, starts = forward(*operands, *options)
-    torch.library.opcheck(backward, (o, state, starts, *operands, *options))
+    for keep in (True, False):
+        torch.library.opcheck(forward, (*operands, *options, keep, "portable"))
+    torch.library.opcheck(forward, (*operands[:4], None, *options, True, "portable"))
+    o, state, starts = forward(*operands, *options, True, "portable")
+    torch.library.opcheck(backward, (o, state, starts, *operands, *options, "portable"))
 
 
 def test_compile_sees_one_opaque_operator() -> None:

@@ -14,9 +14,7 @@ from seqsuite.ops._registration import by_path, once, register
 from seqsuite.ops._seq import Seq
 from seqsuite.ops._ssd.reference import ssd_reference
 
-_OPERANDS = (
-    "Tensor q, Tensor k, Tensor v, Tensor g, Tensor? initial_state, float scale, bool reverse, int chunk, str backend"
-)
+_OPERANDS = "Tensor q, Tensor k, Tensor v, Tensor g, Tensor? initial_state, float scale, bool reverse, int chunk"
 
 
 @watched
@@ -87,7 +85,7 @@ def ssd(
         chunk = _chunk(choice, v.shape[1], q.shape[3], g.ndim == 4, chunk_size)
         operands = (q, k, v, g, initial_state)
         keep = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in operands)
-        o, state = _Ssd.apply(*operands, factor, reverse, chunk, choice, keep)
+        o, state = _Ssd.apply(*operands, factor, reverse, chunk, keep, choice)
     if seq is not None and seq.valid is not None:
         o = o.masked_fill(~seq.valid[..., None, None], 0)
     return (o, state) if return_final_state else o
@@ -121,7 +119,7 @@ def _chunk(backend: str, length: int, keys: int, vector: bool, asked: int | None
 class _Ssd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *args: Any) -> tuple[Tensor, Tensor]:
-        ctx.options = args[5:-1]
+        ctx.options = (*args[5:8], args[9])
         o, state, starts = _forward(*args)
         ctx.save_for_backward(starts, *args[:5])
         return o, state
@@ -135,23 +133,25 @@ class _Ssd(torch.autograd.Function):
         return *once("ssd", operands, needed), None, None, None, None, None
 
 
+_forward_by_path = by_path(__package__, "forward")
+
+
+def _run_forward(*args: Any) -> tuple[Tensor, ...]:
+    """The Triton kernels always keep the chunks' starts."""
+    *operands, keep, backend = args
+    return _forward_by_path(*operands, *(() if backend == "triton" else (keep,)), backend)
+
+
 def _fake_forward(*args: Any) -> tuple[Tensor, ...]:
-    q, _, v, _, _, _, _, chunk, backend, keep = args
+    q, _, v, _, _, _, _, chunk, keep, backend = args
     batch, length, heads, width = v.shape
     groups, keys = q.shape[2:]
     dtype = compute_dtype(v)
+    kept = -(-length // chunk) if keep or backend == "triton" else 0
     return (
         torch.empty(v.shape, dtype=v.dtype, device=v.device),
         v.new_empty(batch, heads, keys, width, dtype=dtype),
-        v.new_empty(
-            -(-length // chunk) if keep or backend == "triton" else 0,
-            batch,
-            groups,
-            keys,
-            heads // groups,
-            width,
-            dtype=dtype,
-        ),
+        v.new_empty(kept, batch, groups, keys, heads // groups, width, dtype=dtype),
     )
 
 
@@ -163,10 +163,12 @@ def _fake_backward(*args: Any) -> tuple[Tensor, ...]:
 
 
 _forward = register(
-    f"ssd_fwd({_OPERANDS}, bool keep) -> (Tensor, Tensor, Tensor)", by_path(__package__, "forward"), _fake_forward
+    f"ssd_fwd({_OPERANDS}, bool keep, str backend) -> (Tensor, Tensor, Tensor)", _run_forward, _fake_forward
 )
 _backward = register(
-    f"ssd_bwd(Tensor dy, Tensor dfinal, Tensor starts, {_OPERANDS}) -> (" + ", ".join(["Tensor"] * 5) + ")",
+    f"ssd_bwd(Tensor dy, Tensor dfinal, Tensor starts, {_OPERANDS}, str backend) -> ("
+    + ", ".join(["Tensor"] * 5)
+    + ")",
     by_path(__package__, "backward"),
     _fake_backward,
 )
