@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# One core for the benchmark, where the system can say so: JAX has threads of its own.
+ONE_CORE := $(shell command -v taskset > /dev/null 2>&1 && echo taskset -c 0)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: venv demo test lint docs bench wheels clean
@@ -36,7 +38,8 @@ docs: venv
 
 bench: venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt --group bench
-	$(BIN)/python benchmarks/selective_scan.py
+	OMP_NUM_THREADS=1 $(ONE_CORE) $(BIN)/seqsuite bench ops --level full --overwrite \
+		--out benchmarks/results/ops-$$(date +%F).json
 
 wheels: venv
 	for package in core plugins/*; do $(BIN)/python -m pip wheel --quiet --no-deps -w dist ./$$package || exit 1; done

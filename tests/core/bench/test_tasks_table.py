@@ -147,7 +147,7 @@ def test_a_damaged_result_is_named(tmp_path, content):
     ("tasks", "mixers", "options", "message"),
     [
         (["parity", "nosuch"], ["mamba"], {}, "Unknown task 'nosuch'"),
-        (["parity"], ["mamba", "mambo"], {}, r"Unknown mixer 'mambo'. Did you mean 'mamba'\?"),
+        (["parity"], ["mamba", "mambo"], {}, r"Unknown mixer 'mambo'. Did you mean 'mamba'"),
         (["parity"], ["mamba", "mamba"], {}, "--mixers: 'mamba' is named twice; give one of them another label"),
         (["parity", "parity"], ["mamba"], {}, "--tasks: 'parity' is named twice"),
         ([], ["mamba"], {}, "--tasks: nothing is named"),
@@ -170,12 +170,9 @@ def test_nothing_is_trained_before_everything_is_checked(tasks, mixers, options,
     assert "\n" not in str(caught.value)
 
 
-def test_a_mixer_that_sees_what_follows_is_refused(monkeypatch):
-    from seqsuite.mixers import Mamba
-
-    monkeypatch.setattr(Mamba, "causal", False)
-    with pytest.raises(UserError, match="mixer 'mamba' is not causal: it would read the answers"):
-        run_tasks(["parity"], ["mamba"], training=TINY)
+def test_a_mixer_that_sees_what_follows_is_refused():
+    with pytest.raises(UserError, match="mixer 'lion' is not causal: it would read the answers"):
+        run_tasks(["parity"], ["lion"], training=TINY)
 
 
 def test_the_table_shows_mean_and_extremes():

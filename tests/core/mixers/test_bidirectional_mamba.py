@@ -62,5 +62,5 @@ def test_it_takes_every_option_of_mamba_with_the_same_default():
 def test_options_that_cannot_be_are_named():
     with pytest.raises(UserError, match="combine must be one of 'add', 'multiply', 'concat', not 'mean'"):
         check_arguments(BidirectionalMamba, "mixer 'bidirectional_mamba'", {"combine": "mean"})
-    with pytest.raises(UserError, match="d_state must be at least 1, not 0"):
+    with pytest.raises(UserError, match=r"^mixer 'bidirectional_mamba': d_state must be at least 1, not 0"):
         BidirectionalMamba(6, d_state=0)

@@ -133,7 +133,7 @@ def test_a_negative_eigenvalue_reflects(reflect, reaches):
     ("cls", "options", "message"),
     [
         (DeltaNet, {"num_heads": 0}, "mixer 'deltanet': num_heads must be at least 1, not 0"),
-        (DeltaNet, {"num_heads": 5}, r"mixer 'deltanet': num_heads must divide expand_k \* d_model = 8, 5 does not"),
+        (DeltaNet, {"num_heads": 5}, r"mixer 'deltanet': num_heads must divide expand_k \* d_model, 8, and 5 does not"),
         (DeltaNet, {"expand_v": 0.01}, r"mixer 'deltanet': expand_v \* d_model must be at least 1, not 0.08"),
         (DeltaNet, {"expand_k": -1}, "mixer 'deltanet': expand_k must be above 0, not -1"),
         (DeltaProduct, {"num_householder": 0}, "mixer 'deltaproduct': num_householder must be at least 1, not 0"),

@@ -86,7 +86,7 @@ def test_initial_parameters_have_the_published_distributions():
         ({"d_state": 0}, "d_state must be at least 1, not 0"),
         ({"headdim": 5}, "headdim must divide the inner width, 16, and 5 does not"),
         ({"headdim": 4, "ngroups": 3}, "ngroups must divide the number of heads, 4, and 3 does not"),
-        ({"dt_min": 0.2, "dt_max": 0.1}, "dt_min and dt_max must be finite and rise, not 0.2 and 0.1"),
+        ({"dt_min": 0.2, "dt_max": 0.1}, "dt_min must not be above dt_max, 0.2 and 0.1"),
         ({"A_init_range": (3.0, 1.0)}, "A_init_range must be finite and rise, not 3.0 and 1.0"),
         ({"A_init_range": (0.0, 1.0)}, "A_init_range must be above 0, not 0.0"),
         ({"chunk_size": 48}, "chunk_size must be a power of two up to 256, not 48"),

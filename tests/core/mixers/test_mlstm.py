@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from seqsuite.errors import UserError
+from seqsuite.mixers._short_conv import short_conv
 from seqsuite.mixers.mlstm import MLSTM, stabiliser
 from seqsuite.ops import Seq
 from seqsuite.testing.mixers import MIXER_LAWS, assert_close
@@ -72,7 +73,7 @@ def test_gates_beyond_the_range_of_float32_are_exact(gate):
     x = torch.randn(2, 12, 6, dtype=torch.float64).float().double()
     with torch.no_grad():
         u, _ = mixer.in_proj(x).chunk(2, -1)
-        log_i = mixer._operands(mixer._conv(u), u)[3]
+        log_i = mixer._operands(short_conv(mixer.conv1d, u), u)[3]
         assert log_i.max() > 89  # exp of it overflows in float32
         expected = slow(mixer, x)
         assert torch.isfinite(expected).all()
@@ -91,7 +92,7 @@ def test_the_stabiliser_is_its_recurrence(reverse):
     for row in range(2):
         m = first[row]
         for t in range(37)[:: -1 if reverse else 1]:
-            m = torch.full_like(m, -torch.inf) if starts[row, t] else m
+            m = torch.zeros_like(m) if starts[row, t] else m
             m = torch.maximum(log_f[row, t] + m, log_i[row, t]) if valid[row, t] else m
             torch.testing.assert_close(found[row, t], m)
 
@@ -106,8 +107,44 @@ def test_the_stabiliser_keeps_its_accuracy_over_long_sequences():
     assert (found >= log_i).all()
 
 
+def test_documents_that_start_or_end_in_padding_have_finite_gradients():
+    torch.manual_seed(0)
+    mixer = lively(num_heads=2).double()
+    x = torch.randn(3, 7, 6, dtype=torch.float64).requires_grad_()
+    resets = torch.zeros(3, 7, dtype=torch.bool)
+    resets[0, 2] = resets[1, 0] = resets[2, 6] = True
+    valid = torch.ones(3, 7, dtype=torch.bool)
+    valid[0, 1:4] = valid[1, :2] = valid[2, 5:] = False
+    y, state = mixer.prefill(x, seq=Seq.from_resets(resets, valid=valid))
+    y.square().sum().backward()
+    assert torch.isfinite(x.grad).all()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in mixer.parameters())
+    assert all(torch.isfinite(part).all() for part in state)
+    assert not state.m[2].any(), "behind a document without a step is the state before the first"
+    assert not state.memory[2].any()
+
+
+def test_gates_of_padding_do_not_overflow():
+    torch.manual_seed(0)
+    mixer = lively(num_heads=2)
+    x = torch.randn(1, 5, 6)
+    x[:, 3:] *= 1e4  # log i of thousands, which nothing valid bounds
+    mixer(x.requires_grad_(), seq=Seq.from_lengths([3], 5))[:, :3].square().sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in mixer.parameters())
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_narrow_layers_remember(width):
+    """The norm of a head of one channel would be zero whatever the memory holds."""
+    torch.manual_seed(0)
+    mixer = lively(width=width).double()
+    x = torch.randn(1, 12, width, dtype=torch.float64).requires_grad_()
+    (gradient,) = torch.autograd.grad(mixer(x)[:, -1].square().sum(), x)
+    assert gradient[:, : 12 - mixer.d_conv].abs().max() > 0
+
+
 def test_gates_start_as_published():
-    mixer = MLSTM(8)
+    mixer = MLSTM(8)  # 16 channels, so 4 heads
     assert not mixer.igate.weight.any()
     assert not mixer.fgate.weight.any()
     torch.testing.assert_close(mixer.fgate.bias, torch.tensor([3.0, 4.0, 5.0, 6.0]))

@@ -112,7 +112,7 @@ def test_initial_parameters_are_the_published_first_layer_s():
     ("options", "message"),
     [
         ({"head_dim": 1}, "head_dim must be at least 2, not 1"),
-        ({"head_dim": 3}, "head_dim must divide d_model = 8, 3 does not"),
+        ({"head_dim": 3}, "head_dim must divide d_model, 8, and 3 does not"),
         ({"decay_rank": 0}, "decay_rank must be at least 1, not 0"),
         ({"gate_rank": -1}, "gate_rank must be at least 1, not -1"),
         ({"norm_eps": 0.0}, "norm_eps must be above 0, not 0.0"),
@@ -121,3 +121,9 @@ def test_initial_parameters_are_the_published_first_layer_s():
 def test_options_out_of_range_are_named(options, message):
     with pytest.raises(UserError, match=f"^mixer 'rwkv7': {message}$"):
         RWKV7(8, **options)
+
+
+def test_a_single_channel_is_refused_by_its_name():
+    for width in (1, 0, -1):
+        with pytest.raises(UserError, match=f"^mixer 'rwkv7': d_model must be at least 2, not {width}$"):
+            RWKV7(width)

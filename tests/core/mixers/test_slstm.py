@@ -88,7 +88,7 @@ def test_heads_are_apart_before_the_norm():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_heads": 4}, "num_heads must divide d_model, 6, not 4"),
+        ({"num_heads": 4}, "num_heads must divide d_model, 6, and 4 does not"),
         ({"num_heads": 0}, "num_heads must be at least 1, not 0"),
         ({"d_conv": -1}, "d_conv must be at least 0, not -1"),
         ({"depth": 1.5}, "depth must be at most 1, not 1.5"),

@@ -120,6 +120,44 @@ def test_the_export_says_what_was_built_and_loads(tmp_path):
     assert torch.equal(again(ids), model(ids))
 
 
+@pytest.mark.parametrize(
+    ("mixer", "options", "spelt"),
+    [
+        (" mamba\n", {"d_state": 4}, "mamba"),
+        ("mamba*1", {"mamba": {"d_state": 4}}, "mamba*1"),
+        ("mamba * 9,\ttotal", {"mamba": {"d_state": 4}}, "mamba*9, total"),
+    ],
+)
+def test_a_pattern_is_spelt_plainly_and_means_the_same_again(mixer, options, spelt, tmp_path):
+    model = build(mixer, n_layer=2, mixer_options=options).eval()
+    assert model.config.mixer == spelt
+    assert [block.mixer.d_state for block in model.backbone.layers] == [4, 4]
+    model.save_pretrained(tmp_path)
+    assert seqsuite.load_model(tmp_path).config == model.config
+
+
+@pytest.mark.parametrize(
+    ("mixer", "options", "name"),
+    [
+        ("lion", {}, "lion"),
+        ("bidirectional_mamba", {}, "bidirectional_mamba"),
+        ("attention", {"causal": False}, "attention"),
+        ("s4", {"bidirectional": True}, "s4"),
+        ("mamba, s4d", {"s4d": {"bidirectional": True}}, "s4d"),
+    ],
+)
+def test_what_sees_ahead_is_refused_in_a_causal_model(mixer, options, name):
+    with pytest.raises(UserError, match=rf"^mixer '{name}' is not causal: it would read the answers"):
+        build(mixer, mixer_options=options)
+
+
+def test_another_mixer_does_not_inherit_the_options_of_the_size():
+    assert model_config("mamba_lm_debug").mixer_options == {"d_state": 8}
+    assert model_config("mamba_lm_debug", mixer="mamba").mixer_options == {"d_state": 8}
+    assert model_config("mamba_lm_debug", mixer="total").mixer_options == {}
+    assert model_config("mamba_lm_debug", mixer="total", mixer_options={"scale": 2}).mixer_options == {"scale": 2}
+
+
 def test_a_single_mixer_keeps_flat_options_and_the_same_weights():
     """A pattern of one mixer is that mixer's stack, bit for bit; only its options are spelt by name."""
     plain = build("mamba", mixer_options={"d_state": 4})
@@ -146,6 +184,11 @@ def test_a_bidirectional_stack_takes_a_pattern():
         ("mamba,, total", {}, r"mixer: '' is no part of a pattern"),
         ("mamba*0, total", {}, r"mixer: 'mamba\*0' is no part of a pattern"),
         ("mamba*x", {}, r"mixer: 'mamba\*x' is no part of a pattern"),
+        ("mamba*-1", {}, r"mixer: 'mamba\*-1' is no part of a pattern"),
+        ("*3", {}, r"mixer: '\*3' is no part of a pattern"),
+        (",", {}, r"mixer: '' is no part of a pattern"),
+        ("mamba*1000000", {}, r"number of blocks \(1 to 999999\)"),
+        ("", {}, r"Unknown mixer ''\. Known: "),
         ("mamba*2*3", {}, r"mixer: 'mamba\*2\*3' is no part of a pattern"),
         (
             "mamba, total",

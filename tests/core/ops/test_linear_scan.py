@@ -347,6 +347,15 @@ def test_compile_sees_one_opaque_operator() -> None:
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+def test_compile_without_gradients(dtype: torch.dtype) -> None:
+    a, b = (x.to(dtype) for x in draw(1, 6, 4)[:2])
+    torch._dynamo.reset()
+    compiled = torch.compile(linear_scan, fullgraph=True, backend="eager")
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(a, b), linear_scan(a, b))
+
+
 def test_autocast_does_not_lower_the_precision() -> None:
     a, b, _ = (x.float() for x in draw(2, 20, 8))
     plain = linear_scan(a, b)

@@ -1,12 +1,14 @@
 """Measuring: contenders in one process, interleaved, medians; peak memory of a fresh process for each.
 
 A contender is a function of operands. All compute the same thing, which is checked before anything is timed.
-In a round each runs once, then the next round begins, so that a busy machine shifts all alike. On a CPU the
-process's CPU time counts (one thread), on CUDA the time between two events.
+In a round each runs once, then the next round begins, so that a busy machine shifts all alike. Each round has an
+order of its own: what ran before decides which memory is at hand. On a CPU the process's CPU time counts (one
+thread), on CUDA the time between two events.
 """
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +43,9 @@ class Contender:
         step: Forward and backward pass; None: torch's autograd over `run`.
         serves: (shape, whether backward) -> whether to run it.
         tolerance: Relative L2 distance that its output may have.
+        devices: Where it runs.
+        half: Whether it takes bfloat16 and float16.
+        compiles: Whether it compiles at the first run at a shape; its memory is that of the second.
     """
 
     run: Callable[[Operands], Any]
@@ -50,6 +55,9 @@ class Contender:
     step: Callable[[Operands], Any] | None = None
     serves: Callable[[Shape, bool], bool] = _always
     tolerance: float = 1e-5
+    devices: tuple[str, ...] = ("cpu", "cuda")
+    half: bool = True
+    compiles: bool = False
 
     @property
     def installed(self) -> bool:
@@ -59,21 +67,23 @@ class Contender:
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured of one operator.
+    """What is measured of one operator, or of one of its variants.
 
     Attributes:
-        operator: Its name.
+        name: "einfft", or "ssd:vector" for a variant.
         axes: What the numbers of a shape are, as "B L D N".
         make: Shape -> operands, tensors that need gradients.
-        contenders: By name; "seqsuite" first, "reference" the truth.
+        contenders: By name; "seqsuite" is ours; "reference" is the truth unless `truth` is given.
         shapes: "tiny", "quick" and "full" lists.
         bytes: Shape -> bytes of the operands and the output, float32, each moved once.
         flops: Shape -> multiplications and additions of the forward pass in the algorithm's own count.
         memory: Shapes at which peak memory is taken.
         growth: Shapes of growing length, for the slope of time and memory in L.
+        truth: Operands -> what all must compute, where the reference is too slow or its rounding too coarse.
+        half: Whether bfloat16 and float16 operands have a meaning; complex ones have none.
     """
 
-    operator: str
+    name: str
     axes: str
     make: Callable[[Shape], Operands]
     contenders: Mapping[str, Contender]
@@ -82,15 +92,23 @@ class Bench:
     flops: Callable[[Shape], float]
     memory: Sequence[Shape] = ()
     growth: Sequence[Shape] = ()
+    truth: Callable[[Operands], Tensor] | None = None
+    half: bool = True
 
     def label(self, shape: Shape) -> str:
         """Return "B 1, L 1024, ..."."""
         return ", ".join(f"{axis} {size}" for axis, size in zip(self.axes.split(), shape, strict=True))
 
-    def served(self, shape: Shape, backward: bool) -> dict[str, Contender]:
-        """Return the contenders that are installed and take part at a shape."""
-        every = self.contenders.items()
-        return {name: each for name, each in every if each.installed and each.serves(shape, backward)}
+    def served(
+        self, shape: Shape, backward: bool, device: str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> dict[str, Contender]:
+        """Return the contenders that are installed and take part at a shape, on a device, with a dtype."""
+
+        def takes_part(one: Contender) -> bool:
+            fits = device in one.devices and (one.half or dtype == torch.float32)
+            return fits and one.installed and one.serves(shape, backward)
+
+        return {name: one for name, one in self.contenders.items() if takes_part(one)}
 
 
 def run_once(contender: Contender, operands: Operands, backward: bool) -> Any:
@@ -133,16 +151,18 @@ def to_device(operands: Operands, device: str, dtype: torch.dtype) -> Operands:
     return found
 
 
-def check(bench: Bench, shape: Shape, prepared: Mapping[str, Operands], slack: float) -> None:
+def check(bench: Bench, shape: Shape, operands: Operands, prepared: Mapping[str, Operands], slack: float) -> None:
     """Raise AssertionError unless all compute the same at this shape."""
+    reference = bench.contenders["reference"]
     with torch.no_grad():
-        truth = bench.contenders["reference"]
-        expected = truth.finish(truth.run(prepared.get("reference") or truth.prepare(bench.make(shape)))).double()
-        for name, operands in prepared.items():
+        truth = bench.truth(operands) if bench.truth else reference.finish(reference.run(reference.prepare(operands)))
+        expected = truth.to(torch.complex128 if truth.is_complex() else torch.float64)
+        for name, own in prepared.items():
             one = bench.contenders[name]
-            y = one.finish(one.run(operands)).to(expected).double()
+            y = one.finish(one.run(own)).to(expected)
             distance = float((y - expected).norm() / expected.norm().clamp_min(1e-30))
-            assert distance <= one.tolerance * slack, f"{bench.operator}, {name}: off by {distance:.2g}"
+            # Written so that a distance that is no number fails.
+            assert distance <= one.tolerance * slack, f"{bench.name}, {name}: off by {distance:.2g} at {shape}"
 
 
 def measure(
@@ -165,19 +185,28 @@ def measure(
         AssertionError: A contender computes something else.
     """
     operands = to_device(bench.make(shape), device, dtype)
-    runs = bench.served(shape, backward)
+    runs = bench.served(shape, backward, device, dtype)
     prepared = {name: each.prepare(operands) for name, each in runs.items()}
-    check(bench, shape, prepared, 1.0 if dtype == torch.float32 else 1e3)
+    check(bench, shape, operands, prepared, 1.0 if dtype == torch.float32 else 1e3)
     warm = {name: seconds_of(each, prepared[name], backward, 1, device) for name, each in runs.items()}
     repeats = {name: max(1, min(50, int(0.005 / max(value, 1e-5)))) for name, value in warm.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
+    order = random.Random(0)
     began = time.perf_counter()
     while any(len(found) < 3 for found in times.values()) or time.perf_counter() - began < seconds:
-        for name, each in runs.items():
-            times[name].append(seconds_of(each, prepared[name], backward, repeats[name], device))
+        for name in order.sample(list(runs), len(runs)):
+            times[name].append(seconds_of(runs[name], prepared[name], backward, repeats[name], device))
         if min(len(found) for found in times.values()) >= 200:
             break
     return {name: 1e3 * statistics.median(found) for name, found in times.items()}
+
+
+def copy_ms(megabytes: int, device: str) -> float:
+    """Return the median milliseconds in which a device copies so many MB within its memory."""
+    source = torch.ones(megabytes * 2**18, device=device)
+    target = torch.empty_like(source)
+    contender = Contender(lambda o: target.copy_(source))
+    return 1e3 * statistics.median(seconds_of(contender, {}, False, 1, device) for _ in range(11))
 
 
 def slope(lengths: Sequence[float], values: Sequence[float]) -> float:

@@ -3,111 +3,89 @@
     from seqsuite.bench.ops import bench_ops
     result = bench_ops(["ssd"], level="quick")
 
-A row is an operator, a contender, a shape and a pass. GB/s counts operands and output once, GFLOP/s the
-algorithm's own operations; `ratio` is the contender's time over ours, so that below 1 we lose.
+A row is a bench (an operator, or a variant of it as "ssd:vector"), a contender, a shape and a pass. GB/s counts
+operands and output once, to be read beside the first row, a copy in the device's memory; GFLOP/s counts the
+algorithm's own operations; `ratio` is the contender's time over ours, and a peer below 1 wins: the row is lost.
 """
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from importlib import import_module
-from typing import Any, Literal
+from importlib import import_module, metadata
+from typing import Literal
 
 import torch
 
-from seqsuite.bench.measure import Bench, Shape, measure, seconds_of, slope, to_device
+from seqsuite.bench.measure import Bench, Shape, copy_ms, measure, seconds_of, slope, to_device
 from seqsuite.bench.memory import peak
+from seqsuite.bench.rows import Growth, MemoryRow, OpsResult, Row
 from seqsuite.errors import UserError, unknown_name
 
 Level = Literal["tiny", "quick", "full"]
 OURS = "seqsuite"
-OPERATORS = ("selective_scan", "causal_conv1d", "long_conv", "einfft")
-_SECONDS = {"tiny": 0.0, "quick": 2.0, "full": 10.0}
+OPERATORS = (
+    "selective_scan",
+    "linear_scan",
+    "ssd",
+    "delta_rule",
+    "long_conv",
+    "ssm_kernel",
+    "causal_conv1d",
+    "einfft",
+    "attention",
+    "rnn_scan",
+)
+PARTS = {"vandermonde": "ssm_kernel", "cauchy": "ssm_kernel"}
+"""Operators that are measured as a variant of another, of the same name."""
+PEERS = {  # module: distribution
+    "fla": "fla-core",
+    "jax": "jax",
+    "mambapy": "mambapy",
+    "s5": "s5-pytorch",
+    "transformers": "transformers",
+}
+_SECONDS = {"tiny": 0.0, "quick": 2.0, "full": 8.0}
+_COPIED = {"tiny": 1, "quick": 256, "full": 256}  # MB; the large ones lie outside of all caches
 
 
-@dataclass(frozen=True)
-class Row:
-    """One contender at one shape.
-
-    Attributes:
-        operator: The operator.
-        contender: Ours, the reference, or a peer.
-        shape: "B 1, L 1024, ...".
-        passes: "forward" or "forward + backward".
-        ms: Median milliseconds.
-        gbs: GB/s of the forward pass, operands and output moved once.
-        gflops: GFLOP/s of the forward pass.
-        ratio: Its time over ours.
-    """
-
-    operator: str
-    contender: str
-    shape: str
-    passes: str
-    ms: float
-    gbs: float | None
-    gflops: float | None
-    ratio: float
-
-
-@dataclass(frozen=True)
-class MemoryRow:
-    """Peak extra memory of forward and backward of one contender at one shape, in MB, in units of ours."""
-
-    operator: str
-    contender: str
-    shape: str
-    mb: float
-    ratio: float
-
-
-@dataclass(frozen=True)
-class Growth:
-    """How our time and memory (forward and backward) grow with L: slopes on log-log."""
-
-    operator: str
-    lengths: tuple[int, ...]
-    ms: tuple[float, ...]
-    mb: tuple[float, ...]
-    time_slope: float
-    memory_slope: float
-
-
-@dataclass(frozen=True)
-class OpsResult:
-    """The result of `bench_ops`.
-
-    Attributes:
-        device: "cpu" or the GPU's name.
-        dtype: Of the operands.
-        missing: Peers that are not installed.
-        rows: Times.
-        memory: Peaks.
-        growth: Slopes in L.
-    """
-
-    device: str
-    dtype: str
-    missing: tuple[str, ...]
-    rows: tuple[Row, ...]
-    memory: tuple[MemoryRow, ...]
-    growth: tuple[Growth, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain numbers and names."""
-        return asdict(self)
-
-
-def bench_of(operator: str) -> Bench:
-    """Return what is measured of an operator.
+def variants(operator: str) -> dict[str, Bench]:
+    """Return what is measured of an operator, by the name of the variant; "" where there is but one.
 
     Raises:
         UnknownNameError: Nothing is measured of one of that name.
     """
     if operator not in OPERATORS:
-        raise unknown_name("operator", operator, OPERATORS)
-    return import_module(f"seqsuite.bench.cases.{operator}").BENCH
+        raise unknown_name("operator", operator, (*OPERATORS, *PARTS))
+    return import_module(f"seqsuite.bench.cases.{operator}").BENCHES
+
+
+def benches_of(name: str) -> list[Bench]:
+    """Return all benches of an operator ("ssd"), or one of them ("ssd:vector").
+
+    Raises:
+        UnknownNameError: There is no such operator or variant.
+    """
+    operator, _, variant = (f"{PARTS[name]}:{name}" if name in PARTS else name).partition(":")
+    found = variants(operator)
+    if not variant:
+        return list(found.values())
+    if variant not in found:
+        raise unknown_name(f"variant of {operator}", variant, filter(None, found))
+    return [found[variant]]
+
+
+def bench_of(name: str) -> Bench:
+    """Return the bench of a full name, as a bench itself has it.
+
+    Raises:
+        UnknownNameError: There is no such operator or variant.
+        ValueError: The operator has several and the name tells none.
+    """
+    found = benches_of(name)
+    if len(found) > 1:
+        raise ValueError(f"{name} has several benches: {', '.join(bench.name for bench in found)}")
+    return found[0]
 
 
 def bench_ops(
@@ -121,15 +99,36 @@ def bench_ops(
     """Measure operators beside their peers: one thread, one process, interleaved rounds, medians.
 
     Args:
-        operators: Names; none means all.
+        operators: Names, with or without a variant; none means all.
         level: How many shapes; memory and growth are taken at "full" only.
-        device: "cpu" or "cuda".
-        dtype: Of the floating-point operands.
+        device: "cpu" or "cuda"; contenders that do not run there are left out.
+        dtype: Of the operands; benches with complex ones take part with float32 only.
         tell: Takes a line at each step.
 
     Raises:
         UserError: An unknown operator or dtype, or a device that is not there.
     """
+    kind = _kind(dtype, device)
+    chosen = {bench.name: bench for name in operators or OPERATORS for bench in benches_of(name)}
+    benches = [bench for bench in chosen.values() if bench.half or kind == torch.float32]
+    for name in chosen.keys() - {bench.name for bench in benches}:
+        tell(f"{name}: left out, it has complex operands and is measured with float32 only")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        rows = [_copy(level, device)]
+        rows += [row for bench in benches for row in _times(bench, level, device, kind, tell)]
+        full = level == "full"
+        memory = [row for bench in benches for row in _memory(bench, device, tell)] if full else []
+        growth = [_growth(bench, device, tell) for bench in benches if bench.growth] if full else []
+    finally:
+        torch.set_num_threads(threads)
+    present, missing = _peers(benches, device)
+    parts = (tuple(rows), tuple(memory), tuple(growth))
+    return OpsResult(_device_name(device), dtype, level, present, missing, *parts)
+
+
+def _kind(dtype: str, device: str) -> torch.dtype:
     kind = getattr(torch, dtype, None)
     if kind not in (torch.float32, torch.bfloat16, torch.float16):
         raise UserError(f"--dtype {dtype}: choose float32, bfloat16 or float16.")
@@ -137,19 +136,33 @@ def bench_ops(
         raise UserError(f"--device {device}: choose cpu or cuda.")
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no CUDA device here.")
-    benches = [bench_of(name) for name in operators or OPERATORS]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    return kind
+
+
+def _peers(benches: Sequence[Bench], device: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Versions of the peers that are installed, and names of those that are not, as packages."""
+    every = [one for bench in benches for one in bench.contenders.values() if one.needs and device in one.devices]
+    present = {PEERS[one.needs] for one in every if one.installed}
+    missing = {PEERS[one.needs] for one in every if not one.installed}
+    return {name: metadata.version(name) for name in sorted(present)}, tuple(sorted(missing))
+
+
+def _device_name(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
     try:
-        rows = [row for bench in benches for row in _times(bench, level, device, kind, tell)]
-        full = level == "full"
-        memory = [row for bench in benches for row in _memory(bench, device, tell)] if full else []
-        growth = [_growth(bench, device, tell) for bench in benches if bench.growth] if full else []
-    finally:
-        torch.set_num_threads(threads)
-    missing = sorted({each.needs for bench in benches for each in bench.contenders.values() if not each.installed})
-    name = torch.cuda.get_device_name() if device == "cuda" else "cpu"
-    return OpsResult(name, dtype, tuple(missing), tuple(rows), tuple(memory), tuple(growth))
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            found = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    except OSError:
+        found = []
+    return f"cpu ({found[0] if found else platform.processor() or platform.machine()})"
+
+
+def _copy(level: Level, device: str) -> Row:
+    """What a copy within the device's memory moves: read once, written once."""
+    size = _COPIED[level]
+    ms = copy_ms(size, device)
+    return Row("copy", "tensor.copy_", f"MB {size}", "forward", ms, 2 * size * 2**20 * 1e-6 / ms, None, None, False)
 
 
 def _times(bench: Bench, level: Level, device: str, dtype: torch.dtype, tell: Callable[[str], None]) -> list[Row]:
@@ -158,7 +171,7 @@ def _times(bench: Bench, level: Level, device: str, dtype: torch.dtype, tell: Ca
         for backward in (False, True):
             found = measure(bench, shape, backward, _SECONDS[level], device=device, dtype=dtype)
             rows += [_row(bench, shape, backward, name, found, dtype) for name in found]
-            tell(f"{bench.operator}, {bench.label(shape)}, {rows[-1].passes}: {_sentence(found)}")
+            tell(f"{bench.name}, {bench.label(shape)}, {rows[-1].passes}: {_sentence(found)}")
     return rows
 
 
@@ -169,29 +182,34 @@ def _sentence(found: dict[str, float]) -> str:
 def _row(bench: Bench, shape: Shape, backward: bool, name: str, found: dict[str, float], dtype: torch.dtype) -> Row:
     ms = found[name]
     size = bench.bytes(shape) * dtype.itemsize / 4
-    passes = "forward + backward" if backward else "forward"
     per = None if backward else 1e-6 / ms  # of the forward pass only: what the backward moves is the path's own
     return Row(
-        bench.operator,
+        bench.name,
         name,
         bench.label(shape),
-        passes,
+        "forward + backward" if backward else "forward",
         ms,
         None if per is None else size * per,
         None if per is None else bench.flops(shape) * per,
         ms / found[OURS],
+        _lost(name, ms, found[OURS]),
     )
+
+
+def _lost(contender: str, value: float, ours: float) -> bool:
+    return value < ours and not contender.startswith(OURS)
 
 
 def _memory(bench: Bench, device: str, tell: Callable[[str], None]) -> list[MemoryRow]:
     rows = []
     for shape in bench.memory:
-        runs = bench.served(shape, True)
-        found = {name: peak(bench.operator, name, shape, True, device) for name in runs}
+        runs = bench.served(shape, True, device)
+        found = {name: peak(bench.name, name, shape, True, device) for name in runs}
         ours = max(found[OURS], 1e-3)
-        rows += [MemoryRow(bench.operator, name, bench.label(shape), mb, mb / ours) for name, mb in found.items()]
+        for name, mb in found.items():
+            rows.append(MemoryRow(bench.name, name, bench.label(shape), mb, mb / ours, _lost(name, mb, ours)))
         cells = (f"{name} {mb:.0f} MB" for name, mb in found.items())
-        tell(f"{bench.operator}, {bench.label(shape)}, memory: " + " · ".join(cells))
+        tell(f"{bench.name}, {bench.label(shape)}, memory: " + " · ".join(cells))
     return rows
 
 
@@ -205,7 +223,7 @@ def _growth(bench: Bench, device: str, tell: Callable[[str], None]) -> Growth:
             operands = contender.prepare(to_device(bench.make(shape), device, torch.float32))
             times[index].append(1e3 * seconds_of(contender, operands, True, 1, device))
     ms = [min(found[1:]) for found in times]
-    mb = [peak(bench.operator, OURS, shape, True, device) for shape in bench.growth]
-    result = Growth(bench.operator, tuple(lengths), tuple(ms), tuple(mb), slope(lengths, ms), slope(lengths, mb))
-    tell(f"{bench.operator}: slope in L of time {result.time_slope:.2f}, of memory {result.memory_slope:.2f}")
+    mb = [peak(bench.name, OURS, shape, True, device) for shape in bench.growth]
+    result = Growth(bench.name, tuple(lengths), tuple(ms), tuple(mb), slope(lengths, ms), slope(lengths, mb))
+    tell(f"{bench.name}: slope in L of time {result.time_slope:.2f}, of memory {result.memory_slope:.2f}")
     return result

@@ -11,13 +11,14 @@ class BenchOpsConfig:
     """Options of `seqsuite bench ops`.
 
     Args:
-        ops: Operators, with commas between them; all by default.
+        ops: Operators, with commas between them; all by default. "ssd" takes all its variants, "ssd:vector" one.
         level: Shapes: tiny (does it run), quick (a few minutes) or full (with peak memory and growth in L).
         device: Where: cpu or cuda.
         dtype: Of the operands: float32, bfloat16 or float16.
-        kernels: Compile the Triton kernels for sm_90 instead, and list registers and spills; needs no GPU.
+        kernels: Compile the operators' Triton kernels for sm_90 instead, and list registers and spills; needs no GPU.
         json: Print JSON instead of tables.
         out: Write the JSON, with machine and versions, to this file.
+        overwrite: Replace that file if it is there.
     """
 
     ops: str = ""
@@ -27,6 +28,7 @@ class BenchOpsConfig:
     kernels: bool = False
     json: bool = False
     out: str = ""
+    overwrite: bool = False
 
 
 def ops(config: BenchOpsConfig) -> int:
@@ -35,7 +37,7 @@ def ops(config: BenchOpsConfig) -> int:
 
     from seqsuite.cli.output import print_json
 
-    _room_for(config.out)
+    _room_for(config.out, config.overwrite)
     names = [name.strip() for name in config.ops.split(",") if name.strip()]
     result = _kernels(names) if config.kernels else _times(config, names, lambda line: print(line, file=sys.stderr))
     if config.out:
@@ -78,7 +80,7 @@ def _kernels(names: list[str]) -> dict[str, Any]:
     return {"target": "sm_90", "kernels": rows}
 
 
-def _room_for(path: str) -> None:
+def _room_for(path: str, overwrite: bool) -> None:
     """Raise a one-line error unless the JSON can be written there, before anything is measured."""
     from pathlib import Path
 
@@ -86,6 +88,10 @@ def _room_for(path: str) -> None:
 
     if path and not Path(path).expanduser().parent.is_dir():
         raise UserError(f"--out {path}: there is no folder {Path(path).parent}; make it first.")
+    if path and Path(path).expanduser().is_dir():
+        raise UserError(f"--out {path}: that is a folder; name a file in it.")
+    if path and Path(path).expanduser().exists() and not overwrite:
+        raise UserError(f"--out {path}: that file is there; add --overwrite or choose another name.")
 
 
 def _write(path: str, result: dict[str, Any]) -> None:
@@ -103,24 +109,27 @@ def _show_times(result: dict[str, Any]) -> None:
         return "" if value is None else format(value, form)
 
     def verdict(row: dict[str, Any]) -> str:
-        return "lost" if row["ratio"] < 1 and not row["contender"].startswith("seqsuite") else ""
+        return "lost" if row["lost"] else ""
 
-    heads = ("operator", "contender", "shape", "pass", "ms", "GB/s", "GFLOP/s", "time over ours", "")
     rows = [
         (
-            row["operator"], row["contender"], row["shape"], row["passes"], cell(row["ms"], ".4g"),
-            cell(row["gbs"]), cell(row["gflops"]), cell(row["ratio"], ".2f"), verdict(row),
+            r["bench"], r["contender"], r["shape"], r["passes"], cell(r["ms"], ".4g"),
+            cell(r["gbs"]), cell(r["gflops"]), cell(r["ratio"], ".2f"), verdict(r),
         )
-        for row in result["rows"]
+        for r in result["rows"]
     ]  # fmt: skip
+    heads = ("operator", "contender", "shape", "pass", "ms", "GB/s", "GFLOP/s", "time over ours", "")
     print_table(heads, rows, title=f"Operators on {result['device']}, {result['dtype']}")
     if result["memory"]:
         cells = [
-            (r["operator"], r["contender"], r["shape"], f"{r['mb']:.0f}", f"{r['ratio']:.2f}") for r in result["memory"]
+            (r["bench"], r["contender"], r["shape"], f"{r['mb']:.0f}", f"{r['ratio']:.2f}", verdict(r))
+            for r in result["memory"]
         ]
-        print_table(("operator", "contender", "shape", "MB", "over ours"), cells, title="\nPeak memory, both passes")
+        print_table(
+            ("operator", "contender", "shape", "MB", "over ours", ""), cells, title="\nPeak memory, both passes"
+        )
     if result["growth"]:
-        slopes = [(r["operator"], f"{r['time_slope']:.2f}", f"{r['memory_slope']:.2f}") for r in result["growth"]]
+        slopes = [(r["bench"], f"{r['time_slope']:.2f}", f"{r['memory_slope']:.2f}") for r in result["growth"]]
         print_table(("operator", "time", "memory"), slopes, title="\nSlope in L on log-log")
     if result["missing"]:
         print(f"\nnot installed, left out: {', '.join(result['missing'])} (make bench installs the peers)")

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqsuite.mixers.base import Mixer
+from seqsuite.mixers.base import Mixer, state_dtype
 from seqsuite.ops import Seq, long_conv
 
 
@@ -38,7 +38,7 @@ class FiniteFilter(Mixer):
         recompute: Keep no spectra for the backward pass; see `seqsuite.ops.long_conv`.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = True
 
     D: nn.Parameter
@@ -85,14 +85,14 @@ class FiniteFilter(Mixer):
         """Filter one step (B, D): the formula at the top of this module."""
         (window,) = state
         window = torch.cat((window[..., 1:], x_t[..., None].to(window.dtype)), -1)
-        y = torch.einsum("bdk,kd->bd", window, self.taps().flip(0).to(window.dtype)) + self.D * window[..., -1]
+        y = (window * self.taps().flip(0).t().to(window.dtype)).sum(-1) + self.D * window[..., -1]
         return self.contract(y.to(x_t.dtype)), WindowState(window)
 
     def init_state(
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> WindowState:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         return WindowState(torch.zeros(batch_size, self.d_model, self.reach, device=device, dtype=kind))
 
 

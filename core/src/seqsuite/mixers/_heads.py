@@ -8,11 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from seqsuite.errors import UserError
+from seqsuite.mixers.base import at_least_float32
 
 
 def divisor(width: int, most: int, *also: int) -> int:
     """Return the largest number up to `most` that divides `width`, and every number in `also`."""
     return next(size for size in range(min(width, most), 0, -1) if not any(x % size for x in (width, *also)))
+
+
+def most_heads(width: int, most: int, *, least: int) -> int:
+    """Return the most heads, up to `most`, that divide a width and leave `least` channels to each; 1 if none do."""
+    return max((heads for heads in range(1, min(most, width // least) + 1) if width % heads == 0), default=1)
 
 
 def check_divides(owner: str, name: str, count: int, **widths: int) -> None:
@@ -35,6 +41,17 @@ def check_divides(owner: str, name: str, count: int, **widths: int) -> None:
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """Return (..., H P) as (..., H, P)."""
     return x.unflatten(-1, (heads, -1))
+
+
+def unit(x: Tensor, epsilon: float = 1e-6) -> Tensor:
+    """Return x / sqrt(|x|^2 + epsilon) along the last axis, computed in float32 at least."""
+    wide = at_least_float32(x)
+    return (wide * torch.rsqrt(wide.square().sum(-1, keepdim=True) + epsilon)).to(x.dtype)
+
+
+def read(vector: Tensor, memory: Tensor) -> Tensor:
+    """Return vector^T memory, (..., K) and (..., K, V) to (..., V); no matrix product, which autocast would round."""
+    return (vector[..., None] * memory).sum(-2)
 
 
 class HeadNorm(nn.Module):
@@ -71,7 +88,7 @@ class HeadNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise (..., H P)."""
-        heads = split_heads(x if x.dtype == torch.float64 else x.float(), self.heads)
+        heads = split_heads(at_least_float32(x), self.heads)
         if self.kind == "layer":
             heads = heads - heads.mean(-1, keepdim=True)
         heads = heads * torch.rsqrt(heads.square().mean(-1, keepdim=True) + self.eps)

@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.errors import UserError
-from seqsuite.mixers.base import Mixer
+from seqsuite.mixers._step_sizes import check_step_sizes
+from seqsuite.mixers.base import Mixer, at_least_float32, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import DiscreteSSM, Seq, discretize, long_conv, ssm_kernel
 from seqsuite.ops._ssm_kernel.discrete import spread, within_band
@@ -83,14 +84,13 @@ class StateSpaceMixer(Mixer):
         copies = d_model if n_ssm is None else n_ssm
         check_range(self.owner, {"d_model": d_model, "n_ssm": copies, "channels": channels}, least=1)
         check_range(self.owner, {"d_state": d_state}, least=2)
-        check_range(self.owner, {"dt_min": dt_min, "dt_max": dt_max}, above=0)
+        check_step_sizes(self.owner, dt_min, dt_max)
         check_range(self.owner, {"dropout": dropout, "ssm_lr_scale": ssm_lr_scale}, least=0)
-        self._check(d_state, copies, dt_min, dt_max, bandlimit, channels, output, dropout)
+        self._check(d_state, copies, bandlimit, channels, output, dropout)
         self.d_state, self.n_ssm, self.channels = d_state, copies, channels
         self.dt_range, self.dt_transform, self.bandlimit = (dt_min, dt_max), dt_transform, bandlimit
         self.bidirectional, self.activation, self.ssm_lr_scale = bidirectional, activation, ssm_lr_scale
-        if bidirectional:
-            self.causal = False  # type: ignore[misc]
+        self.causal = not bidirectional
         modes = d_state // 2
         self.inv_dt = nn.Parameter(torch.empty(d_model, 1 if dt_tie else modes))
         self.A_real = nn.Parameter(torch.empty(copies, modes))
@@ -108,8 +108,6 @@ class StateSpaceMixer(Mixer):
         self,
         d_state: int,
         copies: int,
-        dt_min: float,
-        dt_max: float,
         bandlimit: float | None,
         channels: int,
         output: str,
@@ -124,8 +122,6 @@ class StateSpaceMixer(Mixer):
             raise UserError(f"{self.owner}: d_state must be even (conjugate pairs), not {d_state}")
         if self.d_model % copies:
             raise UserError(f"{self.owner}: n_ssm must divide d_model = {self.d_model}, not {copies}")
-        if dt_min > dt_max:
-            raise UserError(f"{self.owner}: dt_min must not be above dt_max, {dt_min} and {dt_max}")
         if bandlimit is not None:
             check_range(self.owner, {"bandlimit": bandlimit}, above=0)
         if dropout >= 1:
@@ -175,7 +171,7 @@ class StateSpaceMixer(Mixer):
 
     def output_weights(self) -> Tensor:
         """Return C as complex numbers, in single precision at least."""
-        return _complex(self.C if self.C.dtype == torch.float64 else self.C.float())
+        return _complex(at_least_float32(self.C))
 
     def kernel(self, length: int, *, rate: float = 1.0, states: Tensor | None = None) -> Any:
         """Return the convolution kernel (C, H, L), its first rows for the past; see `ssm_kernel`."""
@@ -202,16 +198,19 @@ class StateSpaceMixer(Mixer):
         y = self._convolve(x, k, self.D, seq=seq)
         if answer is not None:
             y = y + self._placed(answer, seq).to(y.dtype)
-        return self._finish(y), SSMState(torch.view_as_real(self._behind(x, begin, seq)))
+        with torch.autocast(x.device.type, enabled=False):
+            after = self._behind(x, begin, seq)
+        return self._finish(y), SSMState(torch.view_as_real(after))
 
     def step(self, x_t: Tensor, state: tuple) -> tuple[Tensor, SSMState]:
         """Mix one step (B, D): the recurrence."""
         self._demand_recurrence()
         x = _complex(state[0])
-        system, C = self.recurrence(x.dtype)
         u = x_t.to(x.real.dtype)
-        x = system.move(x) + system.drive * u[..., None]
-        y = 2 * torch.einsum("chn,bhn->bch", C, x).real + self.D * u[:, None]
+        with torch.autocast(x.device.type, enabled=False):
+            system, C = self.recurrence(x.dtype)
+            x = system.move(x) + system.drive * u[..., None]
+            y = 2 * torch.einsum("chn,bhn->bch", C, x).real + self.D * u[:, None]
         return self._finish(y.flatten(1).to(x_t.dtype)), SSMState(torch.view_as_real(x))
 
     def init_state(
@@ -219,7 +218,7 @@ class StateSpaceMixer(Mixer):
     ) -> SSMState:
         """Return zeros; see `Mixer.init_state`."""
         self._demand_recurrence()
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         return SSMState(torch.zeros(batch_size, self.d_model, self.d_state // 2, 2, device=device, dtype=kind))
 
     @property
@@ -283,7 +282,7 @@ class StateSpaceMixer(Mixer):
 
     def _behind(self, x: Tensor, begin: Tensor | None, seq: Seq | None) -> Tensor:
         """Return the state (B, H, N/2) behind a chunk: that of the row's last document."""
-        kind = torch.float64 if x.dtype == torch.float64 else torch.float32
+        kind = state_dtype(x.dtype)
         steps = torch.full((len(x),), x.shape[1], device=x.device)
         u, carried = x.to(kind), torch.ones_like(steps, dtype=torch.bool)
         if seq is not None:

@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from seqsuite.mixers.base import ProjectedMixer
+from seqsuite.mixers.base import ProjectedMixer, state_dtype
 from seqsuite.ops import Seq, linear_scan
 
 
@@ -33,7 +33,7 @@ class ScanMixer(ProjectedMixer):
         complex_state: Whether the recurrence is complex.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = True
     d_inner: int
     complex_state: bool
@@ -76,7 +76,7 @@ class ScanMixer(ProjectedMixer):
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> ScanState:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         shape = (batch_size, self.d_inner, 2) if self.complex_state else (batch_size, self.d_inner)
         return ScanState(torch.zeros(shape, device=device, dtype=kind))
 
@@ -85,8 +85,3 @@ class ScanMixer(ProjectedMixer):
 
     def _leave(self, h: Tensor) -> ScanState:
         return ScanState(torch.view_as_real(h) if self.complex_state else h)
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """Return x in float32, or float64 if it is: recurrences are not computed in less."""
-    return x if x.dtype == torch.float64 else x.float()

@@ -12,13 +12,14 @@ padding. The state is a cache of keys and values, newest last, as long as the wi
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from seqsuite.errors import UserError
-from seqsuite.mixers.base import Mixer, ProjectedMixer, reverse_seq
+from seqsuite.mixers._heads import most_heads
+from seqsuite.mixers.base import Mixer, ProjectedMixer, reverse_seq, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq, attention
 
@@ -59,7 +60,7 @@ def rotate(x: Tensor, place: Tensor, base: float) -> Tensor:
     half = x.shape[-1] // 2
     rate = base ** (-torch.arange(half, device=x.device, dtype=torch.float64) / half)
     angle = place.double()[..., None, None] * rate  # (B, L, 1, K / 2)
-    kind = torch.float64 if x.dtype == torch.float64 else torch.float32
+    kind = state_dtype(x.dtype)
     cos, sin = angle.cos().to(kind), angle.sin().to(kind)
     first, second, rest = x.split((half, half, x.shape[-1] - 2 * half), dim=-1)
     turned = (first * cos - second * sin, first * sin + second * cos)
@@ -109,7 +110,7 @@ class Attention(ProjectedMixer):
         max_length: Steps that the state holds where there is no window; `forward` takes any length.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
 
     def __init__(
         self,
@@ -128,7 +129,7 @@ class Attention(ProjectedMixer):
     ) -> None:
         super().__init__(d_model)
         if num_heads is None:
-            num_heads = max((h for h in range(1, d_model // 32 + 1) if d_model % h == 0), default=1)
+            num_heads = most_heads(d_model, d_model, least=32)
         self.num_heads, self.num_kv_heads = num_heads, num_heads if num_kv_heads is None else num_kv_heads
         sizes = {"d_model": d_model, "num_heads": num_heads, "num_kv_heads": self.num_kv_heads}
         check_range(_OWNER, sizes | {"max_length": max_length}, least=1)
@@ -140,14 +141,14 @@ class Attention(ProjectedMixer):
         given = {"head_dim": self.head_dim} | ({} if window is None else {"window": window})
         check_range(_OWNER, given, least=1)
         check_range(_OWNER, {"rope_base": rope_base}, above=0)
-        self.causal = causal  # type: ignore[misc]
+        self.causal = causal
         self.window, self.position, self.rope_base, self.max_length = window, position, rope_base, max_length
         width = self.num_heads * self.head_dim
         self.in_proj = nn.Linear(d_model, width + 2 * self.num_kv_heads * self.head_dim, bias=bias)
         self.out_proj = nn.Linear(width, d_model, bias=bias)
         self.q_norm, self.k_norm = (nn.RMSNorm(self.head_dim, eps=1e-6) if qk_norm else None for _ in range(2))
         if qk_norm:
-            self.no_decay = frozenset({"q_norm.weight", "k_norm.weight"})  # type: ignore[misc]
+            self.no_decay = frozenset({"q_norm.weight", "k_norm.weight"})
         self.reset_parameters()
         self.mark_parameters()
 
@@ -228,7 +229,7 @@ class Attention(ProjectedMixer):
             raise UserError(
                 f"{_OWNER}: max_length={self.max_length} is too short for {max_length} steps; build it larger"
             )
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         size = self.max_length if self.window is None else self.window
         shape = (batch_size, size, self.num_kv_heads, self.head_dim)
         k, v = (torch.zeros(shape, device=device, dtype=kind) for _ in range(2))

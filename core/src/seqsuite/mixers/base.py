@@ -31,7 +31,8 @@ class Mixer(nn.Module):
     """A sequence mixer, (B, L, D) to (B, L, D).
 
     Attributes:
-        causal: Position t depends on positions up to t only.
+        causal: Position t depends on positions up to t only. This and the two sets of names are a class's, or an
+            instance's where they depend on its options.
         reversible: `forward` takes ``reverse=True`` and runs from right to left without copies.
         no_decay: Names of the parameters below that an optimiser must not decay.
         no_reinit: Names of the parameters below whose initial value a model must not redraw.
@@ -40,10 +41,10 @@ class Mixer(nn.Module):
     the parameters so named; optimisers and model initialisation look at these marks.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = False
-    no_decay: ClassVar[frozenset[str]] = frozenset()
-    no_reinit: ClassVar[frozenset[str]] = frozenset()
+    no_decay: frozenset[str] = frozenset()
+    no_reinit: frozenset[str] = frozenset()
 
     def __init__(self, d_model: int) -> None:
         super().__init__()
@@ -179,6 +180,16 @@ class ProjectedMixer(Mixer):
     def forward(self, x: Tensor, *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
         """Mix a whole sequence; see `Mixer.forward`."""
         return self.contract(self.mix(self.expand(x), seq=seq, reverse=reverse))
+
+
+def state_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the precision of states and recurrences in a model of that dtype: float32 at least."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return x in float32, or float64 if it is: recurrences are not computed in less."""
+    return x.to(state_dtype(x.dtype))
 
 
 def chunks(length: int, size: int) -> Iterator[tuple[int, int]]:

@@ -32,7 +32,7 @@ class Bidirectional(Mixer):
     A shared tensor appears once in the state dict, under `forward_mixer`.
     """
 
-    causal: ClassVar[bool] = False
+    causal: bool = False
     reversible: ClassVar[bool] = False
 
     def __init__(self, mixer: Mixer, combine: Combine = "add", tie: Tie = "none") -> None:

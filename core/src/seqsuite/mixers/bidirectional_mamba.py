@@ -9,10 +9,16 @@ computed once; the convolution and the scan are each member's own. Not causal, s
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from seqsuite.mixers.bidirectional import Bidirectional, Combine, Tie
 from seqsuite.mixers.mamba import Mamba
+
+
+class _Direction(Mamba):
+    """A member; its options are told as those of the whole."""
+
+    _owner: ClassVar[str] = "mixer 'bidirectional_mamba'"
 
 
 class BidirectionalMamba(Bidirectional):
@@ -53,7 +59,7 @@ class BidirectionalMamba(Bidirectional):
         conv_bias: bool = True,
         bias: bool = False,
     ) -> None:
-        member = Mamba(
+        member = _Direction(
             d_model,
             d_state=d_state,
             d_conv=d_conv,

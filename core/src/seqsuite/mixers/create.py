@@ -67,11 +67,11 @@ def parse_pattern(mixer: str) -> list[tuple[str, int]]:
     """
     parts = []
     for part in mixer.split(","):
-        found = re.fullmatch(r"\s*([^\s*]+)\s*(?:\*\s*(\d{1,6}))?\s*", part)
+        found = re.fullmatch(r"\s*([^\s*]+)\s*(?:\*\s*([0-9]{1,6}))?\s*", part)
         if found is None or (found[2] is not None and int(found[2]) < 1):
             raise UserError(
-                f"mixer: {part.strip()!r} is no part of a pattern; write a name or a name and a number of blocks, "
-                "as in 'mamba*3, attention'"
+                f"mixer: {part.strip()!r} is no part of a pattern; write a name or a name and a number of blocks "
+                "(1 to 999999), as in 'mamba*3, attention'"
             )
         parts.append((found[1], int(found[2] or 1)))
     return parts
@@ -111,7 +111,7 @@ def settled_mixer(mixer: str, options: Mapping[str, Any]) -> tuple[str, dict[str
         UserError: The pattern cannot be read, or a value is of the wrong type.
     """
     if not is_pattern(mixer):
-        return mixer, settled_options(mixer, options)
+        return mixer.strip(), settled_options(mixer.strip(), options)
     parts = parse_pattern(mixer)
     for name, _ in parts:
         plugins.lookup("mixers", name)
@@ -121,7 +121,8 @@ def settled_mixer(mixer: str, options: Mapping[str, Any]) -> tuple[str, dict[str
             raise unknown_name(f"mixer in the options of the pattern {mixer!r}", name, known)
         if not isinstance(given, Mapping):
             raise UserError(f"mixer_options: {name} must hold the options of the mixer {name!r}, not {given!r}")
-    plain = ", ".join(name if count == 1 else f"{name}*{count}" for name, count in parts)
+    # A pattern of one block keeps its number: without it, it would be a mixer's name, whose options are not by name.
+    plain = ", ".join(name if count == 1 < len(parts) else f"{name}*{count}" for name, count in parts)
     return plain, {name: settled_options(name, given) for name, given in options.items()}
 
 

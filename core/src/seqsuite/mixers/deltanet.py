@@ -21,13 +21,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqsuite.errors import UserError
-from seqsuite.mixers.base import ProjectedMixer
+from seqsuite.mixers._heads import check_divides, read, unit
+from seqsuite.mixers._short_conv import short_conv, short_conv_step
+from seqsuite.mixers._step_sizes import check_step_sizes, draw_step_sizes
+from seqsuite.mixers.base import ProjectedMixer, state_dtype
 from seqsuite.mixers.options import check_range
-from seqsuite.ops import Seq, causal_conv1d, delta_rule
+from seqsuite.ops import Seq, delta_rule
 
 _LARGEST_HEAD = 128
-_UNIT_EPSILON = 1e-6
 
 
 class DeltaNetState(NamedTuple):
@@ -59,7 +60,7 @@ class DeltaNet(ProjectedMixer):
         bias: The two outer projections have a bias.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = True
     _owner: ClassVar[str] = "mixer 'deltanet'"
     _head_decay: ClassVar[bool] = False
@@ -86,11 +87,8 @@ class DeltaNet(ProjectedMixer):
         keys, values = int(expand_k * d_model), int(expand_v * d_model)
         self.num_heads = _auto_heads(keys, values) if num_heads == "auto" else num_heads
         check_range(self._owner, {"num_heads": self.num_heads}, least=1)
-        for name, width in (("expand_k", keys), ("expand_v", values)):
-            if width % self.num_heads:
-                raise UserError(
-                    f"{self._owner}: num_heads must divide {name} * d_model = {width}, {self.num_heads} does not"
-                )
+        inner = {"expand_k * d_model": keys, "expand_v * d_model": values}
+        check_divides(self._owner, "num_heads", self.num_heads, **inner)
         self.num_householder, self.allow_neg_eigval = num_householder, allow_neg_eigval
         self.d_conv, self.output_gate = d_conv, output_gate
         self.widths = (keys, num_householder * keys, num_householder * values)
@@ -124,7 +122,7 @@ class DeltaNet(ProjectedMixer):
     def mix(self, inner: tuple[Tensor, ...], *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
         """Convolve, run the rule, norm and gate: (B, L, values)."""
         stream, rest = inner
-        stream = self._conv(stream, reverse=reverse, seq=seq)
+        stream = short_conv(self.conv1d, stream, reverse=reverse, seq=seq)
         return self._finish(self._rule(stream, rest, reverse=reverse, seq=seq), rest, seq)
 
     def prefill(self, x: Tensor, state: tuple | None = None, *, seq: Seq | None = None) -> tuple[Tensor, DeltaNetState]:
@@ -140,7 +138,7 @@ class DeltaNet(ProjectedMixer):
         if state is None:
             state = self.init_state(stream.shape[0], device=stream.device, dtype=stream.dtype)
         conv, memory = state
-        stream, conv = self._conv(stream, initial_state=conv, return_final_state=True, seq=seq)
+        stream, conv = short_conv(self.conv1d, stream, initial_state=conv, return_final_state=True, seq=seq)
         y, memory = self._rule(stream, rest, initial_state=memory, return_final_state=True, seq=seq)
         return self._finish(y, rest, seq), DeltaNetState(conv, memory)
 
@@ -148,9 +146,7 @@ class DeltaNet(ProjectedMixer):
         """Mix one step (B, D): the recurrence as written at the top of this module."""
         conv, memory = state
         stream, rest = self.expand(x_t)
-        conv = torch.cat((conv[:, :, 1:], stream[:, :, None].to(conv.dtype)), dim=2)
-        stream = (conv * self.conv1d.weight[:, 0]).sum(-1)
-        stream = F.silu(stream if self.conv1d.bias is None else stream + self.conv1d.bias).to(x_t.dtype)
+        stream, conv = short_conv_step(self.conv1d, stream, conv)
         q, k, v, beta, g = (None if m is None else m.to(memory.dtype) for m in self._operands(stream, rest))
         assert q is not None
         assert k is not None
@@ -159,16 +155,16 @@ class DeltaNet(ProjectedMixer):
         if g is not None:
             memory = torch.exp(g)[..., None, None] * memory
         for key, value, strength in zip(k.unbind(1), v.unbind(1), beta.unbind(1), strict=True):
-            error = strength[..., None] * (value - _read(key, memory))  # (B, H, V)
+            error = strength[..., None] * (value - read(key, memory))  # (B, H, V)
             memory = memory + key[..., None] * error[..., None, :]
-        o = (_read(q, memory) * q.shape[-1] ** -0.5).to(x_t.dtype)
+        o = (read(q, memory) * q.shape[-1] ** -0.5).to(stream.dtype)
         return self.contract(self._finish(o, rest, None)), DeltaNetState(conv, memory)
 
     def init_state(
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> DeltaNetState:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         heads, channels = self.num_heads, sum(self.widths)
         shape = (batch_size, heads, self.widths[0] // heads, self.o_norm.normalized_shape[0])
         return DeltaNetState(
@@ -176,16 +172,12 @@ class DeltaNet(ProjectedMixer):
             torch.zeros(shape, device=device, dtype=kind),
         )
 
-    def _conv(self, stream: Tensor, **options: Any) -> Any:
-        """Convolve and activate the stream of queries, keys and values."""
-        return causal_conv1d(stream, self.conv1d.weight[:, 0], self.conv1d.bias, activation="silu", **options)
-
     def _operands(self, stream: Tensor, rest: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
         """Return q (..., H, K), k (..., n, H, K), v (..., n, H, V), beta (..., n, H) and g (..., H) or None."""
         n, heads = self.num_householder, self.num_heads
         q, k, v = stream.split(self.widths, dim=-1)
-        q = _unit(q.unflatten(-1, (heads, -1)))
-        k = _unit(k.unflatten(-1, (n, heads, -1)))
+        q = unit(q.unflatten(-1, (heads, -1)))
+        k = unit(k.unflatten(-1, (n, heads, -1)))
         own = rest[..., rest.shape[-1] - heads * (n + self._head_decay) :]
         beta = torch.sigmoid(own[..., : n * heads]).unflatten(-1, (n, heads))
         g = self._log_decay(own[..., n * heads :]) if self._head_decay else None
@@ -242,8 +234,8 @@ class GatedDeltaNet(DeltaNet):
         bias: The two outer projections have a bias.
     """
 
-    no_decay: ClassVar[frozenset[str]] = frozenset({"A_log", "dt_bias"})
-    no_reinit: ClassVar[frozenset[str]] = frozenset({"A_log", "dt_bias"})
+    no_decay: frozenset[str] = frozenset({"A_log", "dt_bias"})
+    no_reinit: frozenset[str] = frozenset({"A_log", "dt_bias"})
     _owner: ClassVar[str] = "mixer 'gated_deltanet'"
     _head_decay: ClassVar[bool] = True
 
@@ -266,10 +258,8 @@ class GatedDeltaNet(DeltaNet):
         norm_eps: float = 1e-5,
         bias: bool = False,
     ) -> None:
-        check_range(self._owner, {"a_max": a_max, "dt_min": dt_min, "dt_max": dt_max}, above=0)
-        check_range(self._owner, {"dt_init_floor": dt_init_floor}, least=0)
-        if dt_min > dt_max:
-            raise UserError(f"{self._owner}: dt_min must not be above dt_max, {dt_min} and {dt_max}")
+        check_range(self._owner, {"a_max": a_max}, above=0)
+        check_step_sizes(self._owner, dt_min, dt_max, dt_init_floor)
         self._initial = (a_max, dt_min, dt_max, dt_init_floor)
         super().__init__(
             d_model,
@@ -293,11 +283,10 @@ class GatedDeltaNet(DeltaNet):
     def reset_parameters(self) -> None:
         """Draw the initial parameters: rates uniform, step sizes log-uniform, the rest as `DeltaNet`."""
         super().reset_parameters()
-        a_max, low, high, floor = self._initial
+        a_max, *bounds = self._initial
         rates = torch.empty(self.num_heads).uniform_(0, a_max).clamp(min=torch.finfo(torch.float32).tiny)
         self.A_log.copy_(torch.log(rates))
-        delta = torch.exp(torch.empty(self.num_heads).uniform_(math.log(low), math.log(high))).clamp(min=floor)
-        self.dt_bias.copy_(delta + torch.log(-torch.expm1(-delta)))  # inverse of softplus
+        self.dt_bias.copy_(draw_step_sizes(self.num_heads, *bounds))
 
     def _log_decay(self, raw: Tensor) -> Tensor:
         kind = torch.promote_types(self.A_log.dtype, torch.float32)
@@ -344,17 +333,6 @@ def _auto_heads(keys: int, values: int) -> int:
     shared = math.gcd(keys, values)
     fitting = (heads for heads in range(1, shared + 1) if shared % heads == 0 and keys // heads <= _LARGEST_HEAD)
     return next(fitting, shared)
-
-
-def _unit(x: Tensor) -> Tensor:
-    """Scale to unit length along the last axis, in float32 at least."""
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    return (wide * torch.rsqrt(wide.square().sum(-1, keepdim=True) + _UNIT_EPSILON)).to(x.dtype)
-
-
-def _read(vector: Tensor, memory: Tensor) -> Tensor:
-    """Return vector^T memory: (B, H, K), (B, H, K, V) to (B, H, V)."""
-    return (vector[..., None, :] @ memory).squeeze(-2)
 
 
 def _place(x: Tensor, index: int, count: int) -> Tensor:

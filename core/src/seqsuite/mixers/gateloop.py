@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqsuite.mixers._scan_mixer import ScanMixer, at_least_float32
+from seqsuite.mixers._scan_mixer import ScanMixer
+from seqsuite.mixers.base import at_least_float32
 from seqsuite.mixers.options import check_range
 
 _OWNER = "mixer 'gateloop'"

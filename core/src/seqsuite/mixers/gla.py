@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqsuite.mixers._heads import HeadNorm, check_divides, divisor, split_heads
-from seqsuite.mixers.base import Mixer
+from seqsuite.mixers._heads import HeadNorm, check_divides, divisor, read, split_heads
+from seqsuite.mixers.base import Mixer, at_least_float32, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq, ssd
 
@@ -47,7 +47,7 @@ class GLA(Mixer):
         norm_eps: Added to the mean square in the norm.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = True
 
     def __init__(
@@ -107,15 +107,16 @@ class GLA(Mixer):
     def step(self, x_t: Tensor, state: tuple) -> tuple[Tensor, GLAState]:
         """Mix one step (B, D): the recurrence as written at the top of this module."""
         q, k, v, g = self._operands(x_t)
+        k = k.to(state[0].dtype)
         kv = torch.exp(g)[..., None] * state[0] + k[..., None] * v[..., None, :]
-        o = (q[..., None] * kv).sum(-2) * q.shape[-1] ** -0.5
-        return self._finish(o.to(x_t.dtype), x_t), GLAState(kv)
+        o = read(q, kv) * q.shape[-1] ** -0.5
+        return self._finish(o.to(v.dtype), x_t), GLAState(kv)
 
     def init_state(
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> GLAState:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         keys, values = (layer.out_features // self.num_heads for layer in (self.k_proj, self.v_proj))
         return GLAState(torch.zeros(batch_size, self.num_heads, keys, values, device=device, dtype=kind))
 
@@ -127,7 +128,7 @@ class GLA(Mixer):
     def _operands(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return q, k (..., H, K), v (..., H, V) and log a (..., H, K), the last in float32 at least."""
         gate = self.gk_proj(x)
-        g = F.logsigmoid(gate if gate.dtype == torch.float64 else gate.float()) / self.gate_normalizer
+        g = F.logsigmoid(at_least_float32(gate)) / self.gate_normalizer
         q, k, v = (layer(x) for layer in (self.q_proj, self.k_proj, self.v_proj))
         return tuple(split_heads(m, self.num_heads) for m in (q, k, v, g))  # type: ignore[return-value]
 

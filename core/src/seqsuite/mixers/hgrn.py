@@ -18,7 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.errors import UserError
-from seqsuite.mixers._scan_mixer import ScanMixer, at_least_float32
+from seqsuite.mixers._scan_mixer import ScanMixer
+from seqsuite.mixers.base import at_least_float32
 from seqsuite.mixers.options import check_range
 
 _OWNER = "mixer 'hgrn'"
@@ -56,17 +57,12 @@ class HGRN(ScanMixer):
         self.sizes = (parts * self.d_inner, self.d_inner, parts * self.d_inner)
         self.in_proj = nn.Linear(d_model, sum(self.sizes), bias=bias)
         self.theta = nn.Parameter(torch.empty(self.d_inner)) if complex_state else None
+        if complex_state:
+            self.no_decay = self.no_reinit = frozenset({"theta"})  # decay would stop the rotation
         self.norm = nn.LayerNorm(parts * self.d_inner)
         self.out_proj = nn.Linear(parts * self.d_inner, d_model, bias=bias)
         self.reset_parameters()
         self.mark_parameters()
-
-    def mark_parameters(self) -> None:
-        """Mark the rotation, where there is one: decay would stop it."""
-        super().mark_parameters()
-        if self.theta is not None:
-            self.theta._no_weight_decay = True  # type: ignore[attr-defined]
-            self.theta._no_reinit = True  # type: ignore[attr-defined]
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

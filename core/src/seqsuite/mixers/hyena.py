@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.errors import UserError
-from seqsuite.mixers.base import ProjectedMixer, Read, Scratch, chunks
+from seqsuite.mixers.base import ProjectedMixer, Read, Scratch, chunks, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq, causal_conv1d, long_conv, long_conv_chunked
 
@@ -139,7 +139,7 @@ class HyenaFilter(nn.Module):
     @property
     def kind(self) -> torch.dtype:
         """The precision of the computation."""
-        return torch.float64 if self.freq.dtype == torch.float64 else torch.float32
+        return state_dtype(self.freq.dtype)
 
 
 def _check_filter(emb_dim: int, fast: float, slow: float, target: float, any_number: dict[str, float]) -> None:
@@ -181,9 +181,9 @@ class Hyena(ProjectedMixer):
         recompute: Keep no spectra for the backward pass; see `seqsuite.ops.long_conv`.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = True
-    no_decay: ClassVar[frozenset[str]] = frozenset({"D"})
+    no_decay: frozenset[str] = frozenset({"D"})
 
     def __init__(
         self,

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.mixers._heads import check_divides, divisor, split_heads
-from seqsuite.mixers.base import Mixer
+from seqsuite.mixers.base import Mixer, at_least_float32, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq, ssd
 
@@ -37,7 +37,7 @@ class LION(Mixer):
         qkv_bias: The projection to queries, keys and values has a bias.
     """
 
-    causal: ClassVar[bool] = False
+    causal: bool = False
     reversible: ClassVar[bool] = True
 
     def __init__(
@@ -57,18 +57,12 @@ class LION(Mixer):
         self.a_i: nn.Linear | nn.Parameter | None = None
         if decay == "fixed":
             self.a_i = nn.Parameter(torch.empty(self.num_heads))
+            self.no_decay = self.no_reinit = frozenset({"a_i"})
         elif decay == "selective":
             self.a_i = nn.Linear(d_model, self.num_heads)
         self.proj = nn.Linear(d_model, d_model)
         self.reset_parameters()
         self.mark_parameters()
-
-    def mark_parameters(self) -> None:
-        """Mark fixed decays, which only one of the variants has; see `Mixer.mark_parameters`."""
-        super().mark_parameters()
-        if isinstance(self.a_i, nn.Parameter):
-            for mark in ("_no_weight_decay", "_no_reinit"):
-                setattr(self.a_i, mark, True)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -102,7 +96,7 @@ class LION(Mixer):
 
     def _decays(self, x: Tensor) -> Tensor:
         """Return the logarithms of the decays: (H,) or (B, L, H), in float32 at least."""
-        kind = torch.float64 if x.dtype == torch.float64 else torch.float32
+        kind = state_dtype(x.dtype)
         if self.a_i is None:
             return torch.zeros(self.num_heads, device=x.device, dtype=kind)
         return F.logsigmoid((self.a_i(x) if isinstance(self.a_i, nn.Linear) else self.a_i).to(kind))
@@ -110,5 +104,5 @@ class LION(Mixer):
 
 def _features(x: Tensor) -> Tensor:
     """Return the positive features of queries or keys (..., P), of length 1, in float32 at least."""
-    shifted = F.silu(x if x.dtype == torch.float64 else x.float()) + 0.5
+    shifted = F.silu(at_least_float32(x)) + 0.5
     return shifted / shifted.norm(dim=-1, keepdim=True)

@@ -9,7 +9,7 @@ agrees with float64 to 2e-5 (relative).
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from seqsuite.errors import UserError
 from seqsuite.mixers._finite import FiniteFilter
+from seqsuite.mixers.base import at_least_float32
 from seqsuite.mixers.options import check_range
 
 _OWNER = "mixer 'long_conv'"
@@ -36,7 +37,7 @@ class LongConv(FiniteFilter):
         recompute: Keep no spectra for the backward pass; see `seqsuite.ops.long_conv`.
     """
 
-    no_decay: ClassVar[frozenset[str]] = frozenset({"kernel", "D"})
+    no_decay: frozenset[str] = frozenset({"kernel", "D"})
 
     def __init__(
         self,
@@ -83,5 +84,5 @@ class LongConv(FiniteFilter):
 
     def taps(self) -> Tensor:
         """Return the squashed filter (l_max, D); in training some taps are dropped."""
-        kernel = self.kernel if self.kernel.dtype == torch.float64 else self.kernel.float()
+        kernel = at_least_float32(self.kernel)
         return F.dropout(F.softshrink(kernel, self.lam), self.kernel_dropout, self.training).t()

@@ -18,12 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqsuite.errors import UserError
-from seqsuite.mixers.base import ProjectedMixer
+from seqsuite.mixers._short_conv import short_conv, short_conv_step
+from seqsuite.mixers._step_sizes import check_step_sizes, draw_step_sizes
+from seqsuite.mixers.base import ProjectedMixer, at_least_float32, state_dtype
 from seqsuite.mixers.options import check_range
-from seqsuite.ops import Seq, causal_conv1d, selective_scan
-
-_OWNER = "mixer 'mamba'"
+from seqsuite.ops import Seq, selective_scan
 
 
 class MambaState(NamedTuple):
@@ -56,10 +55,11 @@ class Mamba(ProjectedMixer):
         bias: The two outer projections have a bias.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = True
-    no_decay: ClassVar[frozenset[str]] = frozenset({"A_log", "D"})
-    no_reinit: ClassVar[frozenset[str]] = frozenset({"dt_proj.bias"})
+    no_decay: frozenset[str] = frozenset({"A_log", "D"})
+    no_reinit: frozenset[str] = frozenset({"dt_proj.bias"})
+    _owner: ClassVar[str] = "mixer 'mamba'"
 
     def __init__(
         self,
@@ -80,12 +80,9 @@ class Mamba(ProjectedMixer):
         super().__init__(d_model)
         self.dt_rank = math.ceil(d_model / 16) if dt_rank == "auto" else dt_rank
         sizes = {"d_model": d_model, "d_state": d_state, "d_conv": d_conv, "dt_rank": self.dt_rank}
-        scales = {"expand": expand, "dt_scale": dt_scale, "dt_min": dt_min, "dt_max": dt_max}
-        check_range(_OWNER, scales, above=0)
-        check_range(_OWNER, sizes | {"expand * d_model": expand * d_model}, least=1)
-        check_range(_OWNER, {"dt_init_floor": dt_init_floor}, least=0)
-        if dt_min > dt_max:
-            raise UserError(f"{_OWNER}: dt_min must not be above dt_max, {dt_min} and {dt_max}")
+        check_range(self._owner, {"expand": expand, "dt_scale": dt_scale}, above=0)
+        check_range(self._owner, sizes | {"expand * d_model": expand * d_model}, least=1)
+        check_step_sizes(self._owner, dt_min, dt_max, dt_init_floor)
         self.d_inner = int(expand * d_model)
         self.d_state, self.d_conv = d_state, d_conv
         self.dt_init, self.dt_scale = dt_init, dt_scale
@@ -111,9 +108,7 @@ class Mamba(ProjectedMixer):
             nn.init.constant_(self.dt_proj.weight, spread)
         else:
             nn.init.uniform_(self.dt_proj.weight, -spread, spread)
-        low, high, floor = self.dt_range
-        delta = torch.exp(torch.empty(self.d_inner).uniform_(math.log(low), math.log(high))).clamp(min=floor)
-        self.dt_proj.bias.copy_(delta + torch.log(-torch.expm1(-delta)))  # inverse of softplus
+        self.dt_proj.bias.copy_(draw_step_sizes(self.d_inner, *self.dt_range))
         self.A_log.copy_(torch.log(torch.arange(1, self.d_state + 1, dtype=torch.float32)).expand_as(self.A_log))
         self.D.fill_(1.0)
 
@@ -125,7 +120,7 @@ class Mamba(ProjectedMixer):
     def mix(self, inner: tuple[Tensor, ...], *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
         """Convolve, scan and gate: (B, L, D_inner)."""
         x, z = inner
-        return self._scan(self._conv(x, reverse=reverse, seq=seq), z, reverse=reverse, seq=seq)
+        return self._scan(short_conv(self.conv1d, x, reverse=reverse, seq=seq), z, reverse=reverse, seq=seq)
 
     def prefill(self, x: Tensor, state: tuple | None = None, *, seq: Seq | None = None) -> tuple[Tensor, MambaState]:
         """Mix a chunk from a state to a state; see `Mixer.prefill`."""
@@ -140,7 +135,7 @@ class Mamba(ProjectedMixer):
         if state is None:
             state = self.init_state(x.shape[0], device=x.device, dtype=x.dtype)
         conv, ssm = state
-        x, conv = self._conv(x, initial_state=conv, return_final_state=True, seq=seq)
+        x, conv = short_conv(self.conv1d, x, initial_state=conv, return_final_state=True, seq=seq)
         y, ssm = self._scan(x, z, initial_state=ssm, return_final_state=True, seq=seq)
         return y, MambaState(conv, ssm)
 
@@ -148,28 +143,22 @@ class Mamba(ProjectedMixer):
         """Mix one step (B, D): the recurrence as written at the top of this module."""
         conv, ssm = state
         x, z = self.expand(x_t)  # (B, D_inner)
-        conv = torch.cat((conv[:, :, 1:], x[:, :, None].to(conv.dtype)), dim=2)
-        x = (conv * self.conv1d.weight[:, 0]).sum(-1)
-        x = F.silu(x if self.conv1d.bias is None else x + self.conv1d.bias).to(x_t.dtype)
+        x, conv = short_conv_step(self.conv1d, x, conv)
         delta, B, C = self._parameters_of(x)
         delta = F.softplus(delta.to(ssm.dtype) + self.dt_proj.bias)
         ssm = torch.exp(delta[..., None] * self._A()) * ssm + (delta * x)[..., None] * B[:, None].to(ssm.dtype)
         y = (ssm * C[:, None]).sum(-1) + self.D * x
-        return self.contract((y * F.silu(z)).to(x_t.dtype)), MambaState(conv, ssm)
+        return self.contract((y * F.silu(z.to(y.dtype))).to(z.dtype)), MambaState(conv, ssm)
 
     def init_state(
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> MambaState:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         return MambaState(
             torch.zeros(batch_size, self.d_inner, self.d_conv, device=device, dtype=kind),
             torch.zeros(batch_size, self.d_inner, self.d_state, device=device, dtype=kind),
         )
-
-    def _conv(self, x: Tensor, **options: Any) -> Any:
-        """Convolve and activate the stream."""
-        return causal_conv1d(x, self.conv1d.weight[:, 0], self.conv1d.bias, activation="silu", **options)
 
     def _scan(self, x: Tensor, z: Tensor, **options: Any) -> Any:
         """Scan and gate the convolved stream."""
@@ -184,4 +173,4 @@ class Mamba(ProjectedMixer):
 
     def _A(self) -> Tensor:
         """Return A = -exp(A_log) (D_inner, N), in float32 at least."""
-        return -torch.exp(self.A_log if self.A_log.dtype == torch.float64 else self.A_log.float())
+        return -torch.exp(at_least_float32(self.A_log))

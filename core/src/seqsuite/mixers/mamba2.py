@@ -20,10 +20,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.errors import UserError
-from seqsuite.mixers._heads import HeadNorm, check_divides, divisor, split_heads
-from seqsuite.mixers.base import ProjectedMixer
+from seqsuite.mixers._heads import HeadNorm, check_divides, divisor, read, split_heads
+from seqsuite.mixers._short_conv import short_conv, short_conv_step
+from seqsuite.mixers._step_sizes import check_step_sizes, draw_step_sizes
+from seqsuite.mixers.base import ProjectedMixer, state_dtype
 from seqsuite.mixers.options import check_range
-from seqsuite.ops import Seq, causal_conv1d, ssd
+from seqsuite.ops import Seq, ssd
 
 _OWNER = "mixer 'mamba2'"
 
@@ -60,10 +62,10 @@ class Mamba2(ProjectedMixer):
         chunk_size: Steps of a chunk of the state space duality, a power of two; None chooses. Same numbers.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = True
-    no_decay: ClassVar[frozenset[str]] = frozenset({"A_log", "D", "dt_bias"})
-    no_reinit: ClassVar[frozenset[str]] = frozenset({"dt_bias"})
+    no_decay: frozenset[str] = frozenset({"A_log", "D", "dt_bias"})
+    no_reinit: frozenset[str] = frozenset({"dt_bias"})
 
     def __init__(
         self,
@@ -84,14 +86,14 @@ class Mamba2(ProjectedMixer):
         chunk_size: int | None = None,
     ) -> None:
         super().__init__(d_model)
-        check_range(_OWNER, {"expand": expand, "dt_min": dt_min, "dt_max": dt_max}, above=0)
+        check_range(_OWNER, {"expand": expand}, above=0)
+        check_step_sizes(_OWNER, dt_min, dt_max, dt_init_floor)
         sizes = {"d_model": d_model, "d_state": d_state, "d_conv": d_conv, "ngroups": ngroups}
         check_range(_OWNER, sizes | {"expand * d_model": expand * d_model}, least=1)
-        check_range(_OWNER, {"dt_init_floor": dt_init_floor}, least=0)
-        check_range(_OWNER, {"A_init_range": A_init_range[0]}, above=0)
-        for name, (low, high) in {"dt_min and dt_max": (dt_min, dt_max), "A_init_range": A_init_range}.items():
-            if not low <= high < math.inf:
-                raise UserError(f"{_OWNER}: {name} must be finite and rise, not {low} and {high}")
+        low, high = A_init_range
+        check_range(_OWNER, {"A_init_range": low}, above=0)
+        if not low <= high < math.inf:
+            raise UserError(f"{_OWNER}: A_init_range must be finite and rise, not {low} and {high}")
         if chunk_size is not None and (not 1 <= chunk_size <= 256 or chunk_size & (chunk_size - 1)):
             raise UserError(f"{_OWNER}: chunk_size must be a power of two up to 256, not {chunk_size}")
         self.d_inner = int(expand * d_model)
@@ -120,9 +122,7 @@ class Mamba2(ProjectedMixer):
         for layer in (self.in_proj, self.conv1d, self.norm, self.out_proj):
             if layer is not None:
                 layer.reset_parameters()
-        low, high, floor = self.dt_range
-        delta = torch.exp(torch.empty(self.nheads).uniform_(math.log(low), math.log(high))).clamp(min=floor)
-        self.dt_bias.copy_(delta + torch.log(-torch.expm1(-delta)))  # inverse of softplus
+        self.dt_bias.copy_(draw_step_sizes(self.nheads, *self.dt_range))
         self.A_log.copy_(torch.log(torch.empty(self.nheads).uniform_(*self.A_init_range)))
         self.D.fill_(1.0)
 
@@ -134,7 +134,7 @@ class Mamba2(ProjectedMixer):
     def mix(self, inner: tuple[Tensor, ...], *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
         """Convolve, attend, gate and normalise: (B, L, D_inner)."""
         z, stream, dt = inner
-        stream = self._conv(stream, seq=seq, reverse=reverse)
+        stream = short_conv(self.conv1d, stream, seq=seq, reverse=reverse)
         return self._finish(self._attend(stream, dt, seq=seq, reverse=reverse), stream, z)
 
     def prefill(self, x: Tensor, state: tuple | None = None, *, seq: Seq | None = None) -> tuple[Tensor, Mamba2State]:
@@ -150,7 +150,7 @@ class Mamba2(ProjectedMixer):
         if state is None:
             state = self.init_state(z.shape[0], device=z.device, dtype=z.dtype)
         conv, ssm = state
-        stream, conv = self._conv(stream, initial_state=conv, return_final_state=True, seq=seq)
+        stream, conv = short_conv(self.conv1d, stream, initial_state=conv, return_final_state=True, seq=seq)
         o, ssm = self._attend(stream, dt, initial_state=ssm, return_final_state=True, seq=seq)
         return self._finish(o, stream, z), Mamba2State(conv, ssm)
 
@@ -158,28 +158,22 @@ class Mamba2(ProjectedMixer):
         """Mix one step (B, D): the recurrence as written at the top of this module."""
         conv, ssm = state
         z, stream, dt = self.expand(x_t)
-        conv = torch.cat((conv[:, :, 1:], stream[:, :, None].to(conv.dtype)), dim=2)
-        stream = (conv * self.conv1d.weight[:, 0]).sum(-1)
-        stream = F.silu(stream if self.conv1d.bias is None else stream + self.conv1d.bias).to(x_t.dtype)
+        stream, conv = short_conv_step(self.conv1d, stream, conv)
         C, B, x, g = self._operands(stream, dt)
         B, C = (m.repeat_interleave(self.nheads // self.ngroups, 1).to(ssm.dtype) for m in (B, C))  # (B, H, N)
         ssm = torch.exp(g)[..., None, None] * ssm + B[..., None] * x[..., None, :]
-        o = (C[..., None] * ssm).sum(-2)
+        o = read(C, ssm)
         return self.contract(self._finish(o, stream, z)), Mamba2State(conv, ssm)
 
     def init_state(
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> Mamba2State:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         return Mamba2State(
             torch.zeros(batch_size, self.d_stream, self.d_conv, device=device, dtype=kind),
             torch.zeros(batch_size, self.nheads, self.d_state, self.headdim, device=device, dtype=kind),
         )
-
-    def _conv(self, stream: Tensor, **options: Any) -> Any:
-        """Convolve and activate the stream."""
-        return causal_conv1d(stream, self.conv1d.weight[:, 0], self.conv1d.bias, activation="silu", **options)
 
     def _attend(self, stream: Tensor, dt: Tensor, **options: Any) -> Any:
         """Run the heads over the convolved stream: (B, L, H, P), in float32 at least."""
@@ -189,7 +183,7 @@ class Mamba2(ProjectedMixer):
         """Return C, B (..., G, N), delta x (..., H, P) and delta A (..., H), the last two in float32 at least."""
         wide = self.d_state * self.ngroups
         x, B, C = stream.split((self.d_inner, wide, wide), dim=-1)
-        kind = torch.float64 if stream.dtype == torch.float64 else torch.float32
+        kind = state_dtype(stream.dtype)
         delta = F.softplus(dt.to(kind) + self.dt_bias)
         values = split_heads(x, self.nheads) * delta[..., None]
         C, B = (split_heads(m, self.ngroups) for m in (C, B))

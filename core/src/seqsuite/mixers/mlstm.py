@@ -20,10 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqsuite.mixers._heads import HeadNorm, check_divides, divisor, split_heads
-from seqsuite.mixers.base import ProjectedMixer
+from seqsuite.mixers._heads import HeadNorm, check_divides, divisor, most_heads, read, split_heads
+from seqsuite.mixers._short_conv import short_conv, short_conv_step
+from seqsuite.mixers.base import ProjectedMixer, state_dtype
 from seqsuite.mixers.options import check_range
-from seqsuite.ops import Seq, causal_conv1d, ssd
+from seqsuite.ops import Seq, ssd
 
 _OWNER = "mixer 'mlstm'"
 _TINY = 1e-30
@@ -48,7 +49,8 @@ class MLSTM(ProjectedMixer):
 
     Args:
         d_model: Width D.
-        num_heads: Heads H, dividing the inner width; "auto" is the largest such number up to 4.
+        num_heads: Heads H, dividing the inner width; "auto" is the largest such number up to 4 that leaves 4 channels
+            to each, else 1.
         expand: Inner width is ``expand * d_model``.
         d_conv: Taps of the causal convolution.
         qkv_block: Width of the diagonal blocks of the maps to q, k and v, dividing the inner width; "auto" is the
@@ -58,10 +60,10 @@ class MLSTM(ProjectedMixer):
         bias: The two outer projections have a bias.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = True
-    no_decay: ClassVar[frozenset[str]] = frozenset({"skip", "norm.weight"})
-    no_reinit: ClassVar[frozenset[str]] = frozenset({"igate.weight", "igate.bias", "fgate.weight", "fgate.bias"})
+    no_decay: frozenset[str] = frozenset({"skip", "norm.weight"})
+    no_reinit: frozenset[str] = frozenset({"igate.weight", "igate.bias", "fgate.weight", "fgate.bias"})
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class MLSTM(ProjectedMixer):
         check_range(_OWNER, {"expand": expand}, above=0)
         check_range(_OWNER, {"d_model": d_model, "d_conv": d_conv, "expand * d_model": expand * d_model}, least=1)
         self.d_inner, self.d_conv, self.forget_gate = int(expand * d_model), d_conv, forget_gate
-        self.num_heads = divisor(self.d_inner, 4) if num_heads == "auto" else num_heads
+        self.num_heads = most_heads(self.d_inner, 4, least=4) if num_heads == "auto" else num_heads
         block = divisor(self.d_inner, 4) if qkv_block == "auto" else qkv_block
         check_range(_OWNER, {"num_heads": self.num_heads, "qkv_block": block}, least=1)
         for name, size in (("num_heads", self.num_heads), ("qkv_block", block)):
@@ -116,7 +118,7 @@ class MLSTM(ProjectedMixer):
     def mix(self, inner: tuple[Tensor, ...], *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
         """Convolve, remember, normalise and gate: (B, L, D_inner)."""
         x, z = inner
-        c = self._conv(x, seq=seq, reverse=reverse)
+        c = short_conv(self.conv1d, x, seq=seq, reverse=reverse)
         h, _, _ = self._remember(c, x, None, None, seq, reverse)
         return self._finish(h, c, z)
 
@@ -133,7 +135,7 @@ class MLSTM(ProjectedMixer):
         if state is None:
             state = self.init_state(x.shape[0], device=x.device, dtype=x.dtype)
         conv, memory, m = state
-        c, conv = self._conv(x, initial_state=conv, return_final_state=True, seq=seq)
+        c, conv = short_conv(self.conv1d, x, initial_state=conv, return_final_state=True, seq=seq)
         h, memory, m = self._remember(c, x, memory, m, seq, False)
         return self._finish(h, c, z), MLSTMState(conv, memory, m)
 
@@ -141,31 +143,25 @@ class MLSTM(ProjectedMixer):
         """Mix one step (B, D): the recurrence as written at the top of this module."""
         conv, memory, m = state
         x, z = self.expand(x_t)
-        conv = torch.cat((conv[:, :, 1:], x[:, :, None].to(conv.dtype)), dim=2)
-        c = (conv * self.conv1d.weight[:, 0]).sum(-1)
-        c = F.silu(c if self.conv1d.bias is None else c + self.conv1d.bias).to(x_t.dtype)
+        c, conv = short_conv_step(self.conv1d, x, conv)
         q, k, v, log_i, log_f = self._operands(c, x)
         after = torch.maximum(log_f + m, log_i).detach()
         k = k * torch.exp(log_i - after)[..., None]
         memory = torch.exp(log_f + m - after)[..., None, None] * memory + k[..., None] * v[..., None, :]
-        h = _read((q[..., None] * memory).sum(-2) * q.shape[-1] ** -0.5, after)
+        h = _bounded(read(q, memory) * q.shape[-1] ** -0.5, after)
         return self.contract(self._finish(h, c, z)), MLSTMState(conv, memory, after)
 
     def init_state(
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> MLSTMState:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         size = self.d_inner // self.num_heads
         return MLSTMState(
             torch.zeros(batch_size, self.d_inner, self.d_conv, device=device, dtype=kind),
             torch.zeros(batch_size, self.num_heads, size, size + 1, device=device, dtype=kind),
             torch.zeros(batch_size, self.num_heads, device=device, dtype=kind),
         )
-
-    def _conv(self, x: Tensor, **options: Any) -> Any:
-        """Convolve and activate the stream."""
-        return causal_conv1d(x, self.conv1d.weight[:, 0], self.conv1d.bias, activation="silu", **options)
 
     def _remember(
         self, c: Tensor, x: Tensor, memory: Tensor | None, m: Tensor | None, seq: Seq | None, reverse: bool
@@ -176,10 +172,11 @@ class MLSTM(ProjectedMixer):
         m_all = stabiliser(log_i, log_f, first, seq, reverse)  # (B, L, H)
         entering = first.unsqueeze(1)
         before = torch.cat((m_all[:, 1:], entering) if reverse else (entering, m_all[:, :-1]), 1)
-        k = k * torch.exp(log_i - m_all)[..., None]
+        # Padding has log i of its own, which m does not bound.
+        k = k * torch.exp((log_i - m_all).clamp(max=0))[..., None]
         options: dict[str, Any] = {"initial_state": memory, "seq": seq, "reverse": reverse}
         o, memory = ssd(q, k, v, log_f + before - m_all, return_final_state=True, **options)
-        return _read(o, m_all), memory, m_all[:, 0] if reverse else m_all[:, -1]
+        return _bounded(o, m_all), memory, m_all[:, 0] if reverse else m_all[:, -1]
 
     def _operands(self, c: Tensor, x: Tensor) -> tuple[Tensor, ...]:
         """Return q, k (..., H, P), v with a 1 behind it (..., H, P + 1), and log i, log f (..., H).
@@ -191,7 +188,7 @@ class MLSTM(ProjectedMixer):
             torch.einsum("...ni,noi->...no", m.unflatten(-1, (blocks, -1)), weight).flatten(-2)
             for m, weight in zip((c, c, x), self.qkv, strict=True)
         )
-        kind = torch.float64 if c.dtype == torch.float64 else torch.float32
+        kind = state_dtype(c.dtype)
         gates = torch.cat((q, k, v), -1)
         log_i, log_f = self.igate(gates).to(kind), self.fgate(gates).to(kind)
         log_f = F.logsigmoid(log_f) if self.forget_gate == "sigmoid" else log_f
@@ -203,7 +200,7 @@ class MLSTM(ProjectedMixer):
         return (self.norm(h.flatten(-2)).to(z.dtype) + self.skip * c) * F.silu(z)
 
 
-def _read(o: Tensor, m: Tensor) -> Tensor:
+def _bounded(o: Tensor, m: Tensor) -> Tensor:
     """Divide the readings (..., H, P + 1) by their last column, or by exp(-m) (..., H) where that is larger."""
     least = torch.exp(-m).clamp_min(_TINY)[..., None]
     return o[..., :-1] / torch.maximum(o[..., -1:].abs(), least)
@@ -219,7 +216,7 @@ def stabiliser(log_i: Tensor, log_f: Tensor, first: Tensor, seq: Seq | None, rev
         log_i: (B, L, H).
         log_f: (B, L, H).
         first: m before the first step (B, H).
-        seq: A padded step passes m on, a document starts anew.
+        seq: A padded step passes m on, a document starts from 0.
         reverse: The run begins at the right end.
 
     Returns:
@@ -230,6 +227,8 @@ def stabiliser(log_i: Tensor, log_f: Tensor, first: Tensor, seq: Seq | None, rev
         log_i, log_f = log_i.masked_fill(pad, -torch.inf), log_f.masked_fill(pad, 0)
     reset = None if seq is None else seq.resets(reverse=reverse)
     if reset is not None:
+        # A document starts from m = 0, as a sequence does; m stays finite where its first step is padding.
+        log_i = torch.where(reset[..., None], torch.maximum(log_i, log_f), log_i)
         log_f = log_f.masked_fill(reset[..., None], -torch.inf)
     m, total = (x.flip(1) if reverse else x.clone() for x in (log_i, log_f))
     m[:, 0] = torch.maximum(m[:, 0], total[:, 0] + first)

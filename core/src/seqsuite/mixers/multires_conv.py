@@ -11,14 +11,14 @@ its filters reach back to. float32 agrees with float64 to 2e-5 (relative).
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.mixers._finite import last_inputs
-from seqsuite.mixers.base import Mixer, run_reversed
+from seqsuite.mixers.base import Mixer, run_reversed, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq
 
@@ -45,7 +45,7 @@ class MultiresConv(Mixer):
         gate: The output map is gated (GLU).
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
 
     def __init__(self, d_model: int, *, kernel_size: int = 2, depth: int = 10, gate: bool = True) -> None:
         super().__init__(d_model)
@@ -108,7 +108,7 @@ class MultiresConv(Mixer):
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> MultiresState:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         return MultiresState(torch.zeros(batch_size, self.d_model, sum(self.reaches), device=device, dtype=kind))
 
     def _run(self, x: Tensor, windows: list[Tensor] | None, seq: Seq | None) -> tuple[Tensor, list[Tensor]]:

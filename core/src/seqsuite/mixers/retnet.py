@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqsuite.mixers._heads import HeadNorm, check_divides, divisor, split_heads
-from seqsuite.mixers.base import Mixer
+from seqsuite.mixers._heads import HeadNorm, check_divides, divisor, read, split_heads
+from seqsuite.mixers.base import Mixer, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq, ssd
 
@@ -49,7 +49,7 @@ class RetNet(Mixer):
         bias: The projections have a bias.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = True
 
     def __init__(
@@ -111,15 +111,15 @@ class RetNet(Mixer):
         """Mix one step (B, D): its own position is 0, that of the state -1."""
         q, k, v = (split_heads(layer(x_t), self.num_heads) for layer in (self.q_proj, self.k_proj, self.v_proj))
         kv = self._turn(state[0], -torch.ones(len(x_t), 1, device=x_t.device, dtype=state[0].dtype))
-        kv = torch.exp(self._decay(kv))[:, None, None] * kv + k[..., None] * v[..., None, :]
-        o = (q[..., None] * kv).sum(-2) * q.shape[-1] ** -0.5
-        return self._finish(o.to(x_t.dtype), x_t), RetNetState(kv)
+        kv = torch.exp(self._decay(kv))[:, None, None] * kv + k.to(kv.dtype)[..., None] * v[..., None, :]
+        o = read(q, kv) * q.shape[-1] ** -0.5
+        return self._finish(o.to(v.dtype), x_t), RetNetState(kv)
 
     def init_state(
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> RetNetState:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         keys, values = (layer.out_features // self.num_heads for layer in (self.k_proj, self.v_proj))
         return RetNetState(torch.zeros(batch_size, self.num_heads, keys, values, device=device, dtype=kind))
 
@@ -133,7 +133,7 @@ class RetNet(Mixer):
 
     def _decay(self, x: Tensor) -> Tensor:
         """Return log gamma (H,), in float32 at least."""
-        kind = torch.float64 if x.dtype == torch.float64 else torch.float32
+        kind = state_dtype(x.dtype)
         return torch.log1p(-(2.0 ** (-5 - torch.arange(self.num_heads, device=x.device, dtype=kind))))
 
     def _turn(self, state: Tensor, place: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class RetNet(Mixer):
 
     def _angles(self, place: Tensor, keys: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Return cosines and sines (B, L, K // 2) of the rotations; computed in float32 at least."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         speeds = 1e4 ** -torch.linspace(0, 1, keys // 2, device=place.device, dtype=kind)
         angles = place.to(kind)[..., None] * speeds
         return angles.cos().to(dtype), angles.sin().to(dtype)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.errors import UserError
-from seqsuite.mixers.base import Mixer
+from seqsuite.mixers.base import Mixer, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq, rnn_scan
 
@@ -35,7 +35,7 @@ class RNNState(NamedTuple):
 class _RNN(Mixer):
     """What LSTM and GRU share."""
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = True
     cell: ClassVar[Any]
     gates: ClassVar[int]
@@ -83,7 +83,7 @@ class _RNN(Mixer):
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> RNNState:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         return RNNState(torch.zeros(batch_size, self.parts, self.hidden, device=device, dtype=kind))
 
     def _run(self, x: Tensor, cell: Tensor | None, seq: Seq | None, reverse: bool) -> tuple[Tensor, Tensor]:
@@ -133,7 +133,7 @@ class _RNN(Mixer):
         hx = state if self.cell == "lstm" else state[0]
         h, *parts = call(x, hx, weights, self.rnn.bias, 1, 0.0, self.training, False, True)
         last = torch.cat(parts).transpose(0, 1)
-        return h, last.to(torch.float64 if x.dtype == torch.float64 else torch.float32)
+        return h, last.to(state_dtype(x.dtype))
 
 
 class LSTM(_RNN):

@@ -22,8 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqsuite.errors import UserError
-from seqsuite.mixers.base import Mixer
+from seqsuite.mixers._heads import check_divides, read
+from seqsuite.mixers.base import Mixer, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq, causal_conv1d, delta_rule
 
@@ -52,7 +52,7 @@ class RWKV7(Mixer):
     """RWKV-7's time mixing, without norm and residual.
 
     Args:
-        d_model: Width D.
+        d_model: Width D, at least 2.
         head_dim: Channels of a head, dividing D, at least 2; "auto": the largest up to 64, or D where none is.
         decay_rank: Inner width of the decay's low-rank branch; "auto" is 2.5 sqrt(D) rounded to 32s, at least 32.
         a_rank: The same for the removal's strength.
@@ -60,9 +60,9 @@ class RWKV7(Mixer):
         norm_eps: Epsilon of the norm over each head's output.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = True
-    no_decay: ClassVar[frozenset[str]] = frozenset({*_VECTORS, *_FACTORS, "r_k"})
+    no_decay: frozenset[str] = frozenset({*_VECTORS, *_FACTORS, "r_k"})
     w0: nn.Parameter
     a0: nn.Parameter
     k_k: nn.Parameter
@@ -85,6 +85,7 @@ class RWKV7(Mixer):
         norm_eps: float = 64e-5,
     ) -> None:
         super().__init__(d_model)
+        check_range(_OWNER, {"d_model": d_model}, least=2)
         fitting = (size for size in range(min(_LARGEST_HEAD, d_model), 1, -1) if d_model % size == 0)
         self.head_dim = next(fitting, d_model) if head_dim == "auto" else head_dim
         asked = {"decay_rank": (decay_rank, 2.5), "a_rank": (a_rank, 2.5), "gate_rank": (gate_rank, 5.0)}
@@ -92,8 +93,7 @@ class RWKV7(Mixer):
         check_range(_OWNER, {"head_dim": self.head_dim}, least=2)
         check_range(_OWNER, ranks, least=1)
         check_range(_OWNER, {"norm_eps": norm_eps}, above=0)
-        if d_model % self.head_dim:
-            raise UserError(f"{_OWNER}: head_dim must divide d_model = {d_model}, {self.head_dim} does not")
+        check_divides(_OWNER, "head_dim", self.head_dim, d_model=d_model)
         self.num_heads = d_model // self.head_dim
         for name in _VECTORS:
             self.register_parameter(name, nn.Parameter(torch.empty(d_model)))
@@ -158,17 +158,17 @@ class RWKV7(Mixer):
         operands = self._operands(x_t, shift[:, :, -1].to(x_t.dtype))
         shift = torch.cat((shift[:, :, 1:], x_t[:, :, None].to(shift.dtype)), dim=2)
         r, log_w, k, v, a, kappa = (operands[name].to(memory.dtype) for name in ("r", "w", "k", "v", "a", "kappa"))
-        removed = _read(kappa, memory)  # (B, H, V)
+        removed = read(kappa, memory)  # (B, H, V)
         memory = torch.exp(log_w)[..., None] * memory
         memory = memory - (a * kappa)[..., None] * removed[..., None, :] + k[..., None] * v[..., None, :]
-        o = _read(r, memory).to(x_t.dtype)
+        o = read(r, memory).to(operands["v"].dtype)
         return self._finish(o, operands, None), RWKV7State(shift, memory)
 
     def init_state(
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> RWKV7State:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         memory = (batch_size, self.num_heads, self.head_dim, self.head_dim)
         return RWKV7State(
             torch.zeros(batch_size, self.d_model, 2, device=device, dtype=kind),
@@ -212,8 +212,3 @@ class RWKV7(Mixer):
 def _auto_rank(width: int, factor: float) -> int:
     """Return factor sqrt(width) rounded to a multiple of 32, at least 32."""
     return max(32, round(factor * math.sqrt(width) / 32) * 32)
-
-
-def _read(vector: Tensor, memory: Tensor) -> Tensor:
-    """Return vector^T memory: (B, H, K), (B, H, K, V) to (B, H, V)."""
-    return (vector[..., None, :] @ memory).squeeze(-2)

@@ -49,7 +49,7 @@ class S4(StateSpaceMixer):
     """
 
     owner: ClassVar[str] = "mixer 's4'"
-    no_decay: ClassVar[frozenset[str]] = frozenset({"inv_dt", "A_real", "A_imag", "B", "P"})
+    no_decay: frozenset[str] = frozenset({"inv_dt", "A_real", "A_imag", "B", "P"})
 
     def __init__(
         self,

@@ -49,7 +49,7 @@ class S4D(StateSpaceMixer):
     """
 
     owner: ClassVar[str] = "mixer 's4d'"
-    no_decay: ClassVar[frozenset[str]] = frozenset({"inv_dt", "A_real", "A_imag", "B"})
+    no_decay: frozenset[str] = frozenset({"inv_dt", "A_real", "A_imag", "B"})
 
     def __init__(
         self,

@@ -21,7 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.errors import UserError
-from seqsuite.mixers.base import Mixer
+from seqsuite.mixers._step_sizes import check_step_sizes
+from seqsuite.mixers.base import Mixer, state_dtype
 from seqsuite.mixers.hippo import hippo_eigenvalues
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq, linear_scan
@@ -56,10 +57,10 @@ class S5(Mixer):
         step_scale: Factor on all step sizes; for input of another sampling rate, also settable later.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = True
-    no_decay: ClassVar[frozenset[str]] = frozenset({"D", "log_step"})
-    no_reinit: ClassVar[frozenset[str]] = frozenset({"B", "C", "D", "log_step"})
+    no_decay: frozenset[str] = frozenset({"D", "log_step"})
+    no_reinit: frozenset[str] = frozenset({"B", "C", "D", "log_step"})
 
     def __init__(
         self,
@@ -76,9 +77,8 @@ class S5(Mixer):
     ) -> None:
         super().__init__(d_model)
         check_range(_OWNER, {"d_model": d_model, "d_state": d_state, "blocks": blocks}, least=1)
-        check_range(_OWNER, {"dt_min": dt_min, "dt_max": dt_max, "step_scale": step_scale}, above=0)
-        if dt_min > dt_max:
-            raise UserError(f"{_OWNER}: dt_min must not be above dt_max, {dt_min} and {dt_max}")
+        check_range(_OWNER, {"step_scale": step_scale}, above=0)
+        check_step_sizes(_OWNER, dt_min, dt_max)
         unit = blocks * (2 if conj_sym else 1)
         if d_state % unit:
             raise UserError(f"{_OWNER}: d_state must be a multiple of {unit} for these blocks, not {d_state}")
@@ -91,19 +91,14 @@ class S5(Mixer):
         else:
             self.Lambda = nn.Parameter(torch.empty(self.n_state, 2))
         self.eigenvalues = eigenvalues
+        names = {"Lambda"} if eigenvalues == "free" else {"Lambda_log_decay", "Lambda_imag"}
+        self.no_decay, self.no_reinit = self.no_decay | names, self.no_reinit | names
         self.B = nn.Parameter(torch.empty(self.n_state, d_model, 2))
         self.C = nn.Parameter(torch.empty(d_model, self.n_state, 2))
         self.D = nn.Parameter(torch.empty(d_model))
         self.log_step = nn.Parameter(torch.empty(self.n_state))
         self.reset_parameters()
         self.mark_parameters()
-
-    def mark_parameters(self) -> None:
-        """Mark what the class names, and the eigenvalues under the name that they have here."""
-        super().mark_parameters()
-        for name in ("Lambda",) if self.eigenvalues == "free" else ("Lambda_log_decay", "Lambda_imag"):
-            for mark in ("_no_weight_decay", "_no_reinit"):
-                setattr(self.get_parameter(name), mark, True)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
@@ -135,7 +130,7 @@ class S5(Mixer):
 
     def discretize(self) -> tuple[Tensor, Tensor]:
         """Return Lambda_bar (P,) and B_bar (P, H), complex: the recurrence for the present step sizes."""
-        kind = torch.float64 if self.B.dtype == torch.float64 else torch.float32
+        kind = state_dtype(self.B.dtype)
         if self.eigenvalues == "free":
             rate = torch.view_as_complex(self.Lambda.to(kind))
         else:
@@ -168,7 +163,7 @@ class S5(Mixer):
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> S5State:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         return S5State(torch.zeros(batch_size, self.n_state, 2, device=device, dtype=kind))
 
     def _mix(

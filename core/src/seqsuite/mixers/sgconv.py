@@ -12,7 +12,6 @@ nothing, so the last `l_max` inputs are a recurrent state. float32 agrees with f
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 
 from seqsuite.errors import UserError
 from seqsuite.mixers._finite import FiniteFilter
+from seqsuite.mixers.base import at_least_float32
 from seqsuite.mixers.options import check_range
 
 _OWNER = "mixer 'sgconv'"
@@ -38,7 +38,7 @@ class SGConv(FiniteFilter):
         recompute: Keep no spectra for the backward pass; see `seqsuite.ops.long_conv`.
     """
 
-    no_decay: ClassVar[frozenset[str]] = frozenset({"D"})
+    no_decay: frozenset[str] = frozenset({"D"})
     kernel_norm: Tensor
 
     def __init__(
@@ -83,7 +83,7 @@ class SGConv(FiniteFilter):
 
     def taps(self) -> Tensor:
         """Return the filter (l_max, D)."""
-        kernels = self.kernels if self.kernels.dtype == torch.float64 else self.kernels.float()
+        kernels = at_least_float32(self.kernels)
         decay = torch.linspace(*self.decays, self.d_model, device=kernels.device, dtype=kernels.dtype)
         parts = []
         for scale, kernel in enumerate(kernels):

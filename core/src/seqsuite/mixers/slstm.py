@@ -19,9 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.errors import UserError
-from seqsuite.mixers.base import Mixer, State
+from seqsuite.mixers._heads import check_divides, most_heads
+from seqsuite.mixers._short_conv import short_conv
+from seqsuite.mixers.base import Mixer, State, state_dtype
 from seqsuite.mixers.options import check_range
-from seqsuite.ops import Seq, causal_conv1d, rnn_scan
+from seqsuite.ops import Seq, rnn_scan
 
 _OWNER = "mixer 'slstm'"
 
@@ -60,10 +62,10 @@ class SLSTM(Mixer):
         norm_eps: Added to the variance by the group norm.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     reversible: ClassVar[bool] = True
-    no_decay: ClassVar[frozenset[str]] = frozenset({"bias", "norm"})
-    no_reinit: ClassVar[frozenset[str]] = frozenset({"bias", "norm", "recurrent_kernel"})
+    no_decay: frozenset[str] = frozenset({"bias", "norm"})
+    no_reinit: frozenset[str] = frozenset({"bias", "norm", "recurrent_kernel"})
 
     def __init__(
         self,
@@ -76,12 +78,11 @@ class SLSTM(Mixer):
     ) -> None:
         super().__init__(d_model)
         if num_heads is None:
-            num_heads = max(h for h in range(1, 5) if h == 1 or (d_model % h == 0 and d_model // h >= 4))
+            num_heads = most_heads(d_model, 4, least=4)
         check_range(_OWNER, {"d_model": d_model, "num_heads": num_heads}, least=1)
         check_range(_OWNER, {"d_conv": d_conv, "depth": depth}, least=0)
         check_range(_OWNER, {"norm_eps": norm_eps}, above=0)
-        if d_model % num_heads:
-            raise UserError(f"{_OWNER}: num_heads must divide d_model, {d_model}, not {num_heads}")
+        check_divides(_OWNER, "num_heads", num_heads, d_model=d_model)
         if depth > 1:
             raise UserError(f"{_OWNER}: depth must be at most 1, not {depth}")
         self.num_heads, self.d_conv, self.depth, self.norm_eps = num_heads, d_conv, depth, norm_eps
@@ -114,7 +115,7 @@ class SLSTM(Mixer):
 
     def forward(self, x: Tensor, *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
         """Mix a whole sequence; see `Mixer.forward`."""
-        u = x if self.conv1d is None else self._conv(x, seq=seq, reverse=reverse)
+        u = x if self.conv1d is None else short_conv(self.conv1d, x, seq=seq, reverse=reverse)
         return self._normalise(self._scan(u, x, seq=seq, reverse=reverse))
 
     def prefill(self, x: Tensor, state: tuple | None = None, *, seq: Seq | None = None) -> tuple[Tensor, State]:
@@ -124,7 +125,7 @@ class SLSTM(Mixer):
         if self.conv1d is None:
             h, cell = self._scan(x, x, initial_state=state[0], return_final_state=True, seq=seq)
             return self._normalise(h), SLSTMCellState(cell)
-        u, conv = self._conv(x, initial_state=state[1], return_final_state=True, seq=seq)
+        u, conv = short_conv(self.conv1d, x, initial_state=state[1], return_final_state=True, seq=seq)
         h, cell = self._scan(u, x, initial_state=state[0], return_final_state=True, seq=seq)
         return self._normalise(h), SLSTMState(cell, conv)
 
@@ -137,16 +138,11 @@ class SLSTM(Mixer):
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> State:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         cell = torch.zeros(batch_size, 4, self.d_model, device=device, dtype=kind)
         if self.conv1d is None:
             return SLSTMCellState(cell)
         return SLSTMState(cell, torch.zeros(batch_size, self.d_model, self.d_conv, device=device, dtype=kind))
-
-    def _conv(self, x: Tensor, **options: Any) -> Any:
-        """Convolve and activate."""
-        assert self.conv1d is not None
-        return causal_conv1d(x, self.conv1d.weight[:, 0], self.conv1d.bias, activation="silu", **options)
 
     def _scan(self, u: Tensor, x: Tensor, **options: Any) -> Any:
         """Project to the gates and run the cell: i and f see u, z and o see x."""

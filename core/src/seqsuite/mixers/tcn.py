@@ -10,14 +10,14 @@ inputs of every convolution, a fixed number. Views agree to 1e-10 in float64 and
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.errors import UserError
-from seqsuite.mixers.base import Mixer
+from seqsuite.mixers.base import Mixer, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq
 from seqsuite.ops._attention.order import put_back, reorder, valid_first
@@ -113,7 +113,7 @@ class TCN(Mixer):
         dropout: Share of activations dropped behind every convolution, in training.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
 
     def __init__(
         self, d_model: int, *, width: int | None = None, levels: int = 4, kernel_size: int = 3, dropout: float = 0.0
@@ -194,7 +194,7 @@ class TCN(Mixer):
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
     ) -> TCNState:
         """Return zeros; see `Mixer.init_state`."""
-        kind = torch.float64 if dtype == torch.float64 else torch.float32
+        kind = state_dtype(dtype)
         size = sum(conv.reach * conv.v.shape[1] for conv in self._convs())
         return TCNState(torch.zeros(batch_size, size, device=device, dtype=kind))
 

@@ -29,6 +29,7 @@ class MixerLMConfig(ModelConfig):
         vocab_size: Number of token ids.
         pad_vocab_size_multiple: The embedding has this multiple of rows.
         mixer: Name of the sequence mixer; or a pattern of blocks, repeated or cut to `n_layer`: "mamba*3, attention".
+            All of them causal.
         mixer_options: Its options, by name; of a pattern {"mamba": {...}, "attention": {...}}, by mixer.
         norm: Normalisation in front of each mixer.
         norm_epsilon: Its epsilon.

@@ -13,14 +13,20 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from seqsuite.errors import UserError
 from seqsuite.mixers.base import State
+from seqsuite.mixers.create import block_mixers
 from seqsuite.models.base import Model, init_weights, mixer_stack, padding_of, settle_mixer
 from seqsuite.models.configs import MixerLMConfig
 from seqsuite.ops import Seq
 
 
 class MixerLM(Model):
-    """Embedding, residual stack, and a bias-free projection to the vocabulary."""
+    """Embedding, residual stack, and a bias-free projection to the vocabulary.
+
+    Raises:
+        UserError: A mixer that is not causal: position t would see the token that it predicts.
+    """
 
     config: MixerLMConfig
 
@@ -29,6 +35,9 @@ class MixerLM(Model):
         super().__init__(config)
         self.embedding = nn.Embedding(config.padded_vocab_size, config.d_model)
         self.backbone = mixer_stack(config)
+        for name, block in zip(block_mixers(config.mixer, config.n_layer), self.backbone.layers, strict=True):
+            if not block.mixer.causal:  # type: ignore[union-attr]
+                raise UserError(f"mixer {name!r} is not causal: it would read the answers; choose another")
         self.lm_head = (
             None if config.tie_embeddings else nn.Linear(config.d_model, config.padded_vocab_size, bias=False)
         )

@@ -20,13 +20,16 @@ def model_config(name: str, **overrides: Any) -> ModelConfig:
 
     Args:
         name: A name of `list_models()`.
-        overrides: Fields of the config; a mapping for a nested config replaces only what it names.
+        overrides: Fields of the config; a mapping for a nested config replaces only what it names. Another `mixer`
+            starts from its own defaults: the size's `mixer_options` are those of the size's mixer.
 
     Raises:
         UnknownNameError: No such model, or no such field; near names are suggested.
         UserError: A value of the wrong type.
     """
     config = plugins.lookup("models", convert("create_model", "name", name, str))()
+    if overrides.get("mixer", getattr(config, "mixer", None)) != getattr(config, "mixer", None):
+        overrides = {"mixer_options": {}} | overrides
     return replace_config(config, overrides, owner=f"model {name!r}")
 
 

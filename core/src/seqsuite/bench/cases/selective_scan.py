@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from seqsuite.bench.jax_peer import jax_contender, load
 from seqsuite.bench.measure import Bench, Contender, Operands, Shape
 from seqsuite.ops import selective_scan
 
@@ -79,6 +80,41 @@ def transformers_scan(o: Operands) -> Tensor:
     return mamba_selective_scan(*(o[name] for name in names), delta_softplus=True)
 
 
+def _jax_frame(o: Operands) -> Any:
+    """Return step sizes (B, L, D), and what is left to do with the scan's output."""
+    jax = load()
+    dt = jax.nn.softplus(o["delta"] + o["delta_bias"])
+    return dt, lambda y: (y + o["u"] * o["D"]) * jax.nn.silu(o["z"])
+
+
+def jax_scan(o: Operands) -> Any:
+    """`lax.scan` over the steps, which discretises within."""
+    jax = load()
+    dt, finish = _jax_frame(o)
+
+    def step(h: Any, now: Any) -> Any:
+        dt, u, B, C = now
+        h = jax.numpy.exp(dt[..., None] * o["A"]) * h + (dt * u)[..., None] * B[:, None]
+        return h, (h * C[:, None]).sum(-1)
+
+    steps = tuple(x.swapaxes(0, 1) for x in (dt, o["u"], o["B"], o["C"]))
+    start = jax.numpy.zeros((len(o["u"]), *o["A"].shape), o["u"].dtype)
+    return finish(jax.lax.scan(step, start, steps)[1].swapaxes(0, 1))
+
+
+def jax_associative(o: Operands) -> Any:
+    """`lax.associative_scan` over discretised (B, L, D, N) tensors."""
+    jax = load()
+    dt, finish = _jax_frame(o)
+
+    def combine(left: Any, right: Any) -> Any:
+        return left[0] * right[0], right[0] * left[1] + right[1]
+
+    decay = jax.numpy.exp(dt[..., None] * o["A"])
+    h = jax.lax.associative_scan(combine, (decay, (dt * o["u"])[..., None] * o["B"][:, :, None]), axis=1)[1]
+    return finish((h * o["C"][:, :, None]).sum(-1))
+
+
 def _short(shape: Shape, backward: bool) -> bool:
     return not backward or shape[1] <= 1024
 
@@ -105,6 +141,8 @@ BENCH = Bench(
         "seqsuite": Contender(ours(None)),
         "reference": Contender(ours("reference"), serves=lambda shape, backward: shape[1] <= 4096),
         "mambapy": Contender(mambapy_scan, needs="mambapy"),
+        "jax lax.scan": jax_contender(jax_scan),
+        "jax associative_scan": jax_contender(jax_associative),
         "literal loop": Contender(literal_loop, prepare=channel_first, finish=_last_first, serves=_short),
         "transformers": Contender(
             transformers_scan, needs="transformers", prepare=channel_first, finish=_last_first, serves=_short
@@ -128,3 +166,4 @@ BENCH = Bench(
     memory=[(1, 1024, 256, 16), (2, 2048, 512, 16)],
     growth=[(1, 1024, 128, 16), (1, 4096, 128, 16), (1, 16384, 128, 16), (1, 65536, 128, 16)],
 )
+BENCHES = {"": BENCH}

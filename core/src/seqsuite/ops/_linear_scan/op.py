@@ -96,9 +96,12 @@ def _without_padding(seq: Seq, a: Tensor, b: Tensor, reverse: bool) -> tuple[Ten
 
 class _LinearScan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor, initial_state: Tensor | None, *options: Any) -> tuple[Tensor, Tensor]:
-        h, state = _forward(a, b, initial_state, *options)
-        ctx.options = options
+    def forward(
+        ctx: Any, a: Tensor, b: Tensor, initial_state: Tensor | None, reverse: bool, path: str
+    ) -> tuple[Tensor, Tensor]:
+        # Options by name: torch.compile without gradients takes two of them behind a star for a missing ctx.
+        h, state = _forward(a, b, initial_state, reverse, path)
+        ctx.options = (reverse, path)
         # Half-precision states are too coarse for the gradient: it is cheaper to run again than to keep others.
         ctx.save_for_backward(h if h.dtype == state.dtype else b, a, initial_state)
         return h, state

@@ -97,14 +97,15 @@ class DiscreteSSM:
         if not self.rank:
             return C * torch.exp(self.log_decay * length)
         counts = torch.full((len(C),), length, device=C.device)
-        return _from_row(_RowsTimesPower.apply(_as_row(C), self.matrix(), counts))
+        return _from_row(_RowsTimesPower.apply(_as_row(C), self.matrix(), counts, length.bit_length()))
 
     def advance(self, x: Tensor, steps: Tensor) -> Tensor:
         """Return dA^steps x for states x (B, H, N) and steps (B,)."""
         if not self.rank:
             return x * torch.exp(self.log_decay * steps[:, None, None])
         columns = torch.cat((x.real, x.imag), -1)
-        return torch.complex(*_RowsTimesPower.apply(columns, self.matrix().mT, steps).chunk(2, -1))
+        bits = int(steps.max()).bit_length() if len(steps) else 0
+        return torch.complex(*_RowsTimesPower.apply(columns, self.matrix().mT, steps, bits).chunk(2, -1))
 
     def gather(self, u: Tensor) -> Tensor:
         """Return the state (B, H, N) behind inputs u (B, H, L), real, from a zero state; zeros in front change nothing.
@@ -204,17 +205,19 @@ def _from_row(row: Tensor) -> Tensor:
 
 
 class _RowsTimesPower(torch.autograd.Function):
-    """rows (R, H, K) times matrices (H, K, K) to the powers `steps` (R,), by squaring.
+    """rows (R, H, K) times matrices (H, K, K) to the powers `steps` (R,) of so many bits, by squaring.
 
     The squares are made anew for the backward pass, a group of heads at a time.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, matrix: Tensor, steps: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, matrix: Tensor, steps: Tensor, bits: int) -> Tensor:
         ctx.save_for_backward(rows, matrix, steps)
+        ctx.bits = bits
         out = torch.empty_like(rows)
         for part in _heads(matrix):
-            *_, out[:, part] = (x.transpose(0, 1) for x, _ in _walk(rows[:, part], matrix[part], steps))
+            *_, last = [x for x, _ in _walk(rows[:, part], matrix[part], steps, bits)]
+            out[:, part] = last.transpose(0, 1)
         return out
 
     @staticmethod
@@ -223,7 +226,7 @@ class _RowsTimesPower(torch.autograd.Function):
         with torch.no_grad():
             d_rows, d_matrix = torch.empty_like(rows), torch.empty_like(matrix)
             for part in _heads(matrix):
-                states = list(_walk(rows[:, part], matrix[part], steps))
+                states = list(_walk(rows[:, part], matrix[part], steps, ctx.bits))
                 grad, d_power = g[:, part].transpose(0, 1), torch.zeros_like(matrix[part])
                 for index in range(len(states) - 2, -1, -1):
                     x, power = states[index]
@@ -233,7 +236,7 @@ class _RowsTimesPower(torch.autograd.Function):
                     d_power = d_power + (x * taken).mT @ grad
                     grad = torch.where(taken, grad @ power.mT, grad)
                 d_rows[:, part], d_matrix[part] = grad.transpose(0, 1), d_power
-        return *once("the power of a state space", (rows, matrix), (d_rows, d_matrix)), None
+        return *once("the power of a state space", (rows, matrix), (d_rows, d_matrix)), None, None
 
 
 def _heads(matrix: Tensor) -> Iterator[slice]:
@@ -247,10 +250,9 @@ def _bit(steps: Tensor, index: int) -> Tensor:
     return ((steps >> index) & 1).bool()[:, None]
 
 
-def _walk(rows: Tensor, matrix: Tensor, steps: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _walk(rows: Tensor, matrix: Tensor, steps: Tensor, bits: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the rows (H, R, K) before each bit of the exponent with the matrix' power, and after the last."""
     x, power = rows.transpose(0, 1), matrix
-    bits = int(steps.max()).bit_length() if len(steps) else 0
     for index in range(bits):
         yield x, power
         x = torch.where(_bit(steps, index), x @ power, x)

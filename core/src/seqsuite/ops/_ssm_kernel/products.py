@@ -101,7 +101,7 @@ def cauchy(v: Tensor, z: Tensor, w: Tensor, *, backend: str | None = None) -> Te
         r(z) = \sum_{n} \frac{v_{n}}{z - w_{n}} + \frac{\bar v_{n}}{z - \bar w_{n}}
 
     Takes O(F N) operations and memory for the result and one cache-sized tile: no (F, N) tensor. Single precision
-    holds for |z|, |w| up to 10^9. Differentiable once in v and w.
+    holds for ``|z|``, ``|w|`` up to 10^9. Differentiable once in v and w.
 
     Args:
         v: Weights (..., H, N), complex.
