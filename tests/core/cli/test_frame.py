@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -37,12 +38,14 @@ class TrainConfig(Shared):
     Args:
         model: Name of the model.
         model_options: Options of the model.
+        deep: Options below options.
         betas: Two numbers.
         fail: How to fail.
     """
 
     model: str = "small"
     model_options: dict[str, int | float | str | bool] = field(default_factory=dict)
+    deep: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.95)
     fail: str | None = None
 
@@ -123,6 +126,26 @@ def test_a_bad_value_in_a_file_or_the_environment_names_its_source(
     monkeypatch.setenv("TOY_TRAIN__LEARNING_RATE", "fast")
     assert run(program, ["train"]) == 2
     assert "TOY_TRAIN__LEARNING_RATE" in capsys.readouterr().err
+
+
+def test_all_flags_below_one_option_count(program: Plugin, tmp_path) -> None:
+    """jsonargparse by itself keeps the last one only, and drops those of the file."""
+    file = tmp_path / "deep.yaml"
+    file.write_text("deep:\n  mamba:\n    d_state: 1\n    expand: 3\n  hyena:\n    l_max: 64\n")
+    words = "--deep.mamba.d_state 4 --deep.mamba.dt.least=1e-3 --deep.mamba.dt.most 0.1 --deep.gru.hidden 8".split()
+    assert run(program, ["train", *words]) == 0
+    assert SEEN[-1].deep == {"mamba": {"d_state": 4, "dt": {"least": "1e-3", "most": 0.1}}, "gru": {"hidden": 8}}
+    assert run(program, ["train", "--config", str(file), *words]) == 0
+    assert SEEN[-1].deep == {
+        "mamba": {"d_state": 4, "expand": 3, "dt": {"least": "1e-3", "most": 0.1}},
+        "hyena": {"l_max": 64},
+        "gru": {"hidden": 8},
+    }
+
+
+def test_a_flag_below_an_option_needs_a_value(program: Plugin, capsys) -> None:
+    assert run(program, ["train", "--deep.mamba.d_state"]) == 2
+    assert "--deep.mamba.d_state: needs a value." in capsys.readouterr().err
 
 
 def test_positional_and_optional(program: Plugin) -> None:

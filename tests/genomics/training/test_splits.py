@@ -108,12 +108,11 @@ def test_options_that_do_not_fit(options, message) -> None:
         PretrainConfig(**options)
 
 
-def test_text_in_nested_options_is_read_and_a_word_for_a_number_is_refused() -> None:
-    config = PretrainConfig(model="hyenadna_debug", length=64, model_options={"mixer_options": {"l_max": "80"}})
-    assert config.model_options == {"mixer_options": {"l_max": 80}}
+def test_a_filter_that_is_too_short_and_a_word_for_a_number_are_refused() -> None:
+    config = PretrainConfig(model="hyenadna_debug", length=64, model_options={"mixer_options": {"l_max": 80}})
     assert resolve_model(config)[0].mixer_options["l_max"] == 80
     with pytest.raises(UserError, match="takes at most 60 bases"):
-        resolve_model(replace(config, model_options={"mixer_options": {"l_max": "60"}}))
+        resolve_model(replace(config, model_options={"mixer_options": {"l_max": 60}}))
     with pytest.raises(UserError, match="l_max is 'lots'; it must be a whole number above 0"):
         resolve_model(replace(config, model_options={"mixer_options": {"l_max": "lots"}}))
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import json
 import os
 import re
 import signal
@@ -19,6 +20,7 @@ import sys
 import threading
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -122,6 +124,7 @@ def _dispatch(plugin: Plugin, arguments: list[str]) -> int:
     function, config_class = functions[verb], config_of(functions[verb])
     arguments = _normalise(arguments, _fields(config_class))
     _check_names(arguments, _fields(config_class))
+    arguments = _gather(arguments, _fields(config_class))
     _check_environment(_variable(plugin, verb), _fields(config_class))
     parsed = _parse(parser, arguments, plugin, verb)
     values = parsed[verb]
@@ -237,6 +240,55 @@ def _value(text: str, hint: Any) -> str:
     if typing.get_origin(hint) is tuple and text and not text.startswith("["):
         return f"[{text}]"
     return text
+
+
+def _gather(arguments: list[str], fields: dict[str, Any]) -> list[str]:
+    """Make one flag of all below an option's option: ``--a.b.c 1 --a.b.d 2`` becomes ``--a.b={"c": 1, "d": 2}``.
+
+    jsonargparse lets the last of them replace the others, and what a --config file says beside them.
+    """
+    trees: dict[str, dict[str, Any]] = {}
+    result: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        name, equals, text = word[2:].partition("=")
+        path = name.split(".")
+        if not word.startswith("--") or len(path) < 3 or path[0] not in fields:
+            result.append(word)
+            continue
+        value = text if equals else next(words, None)
+        if value is None:
+            raise UserError(f"--{name}: needs a value.")
+        key = ".".join(path[:2])
+        if key not in trees:
+            trees[key] = _below(arguments, path[0], path[1])
+            result.append(f"--{key}")
+        _set(trees[key], path[2:], value)
+    return [f"{word}={json.dumps(trees[word[2:]], default=str)}" if word[2:] in trees else word for word in result]
+
+
+def _below(arguments: list[str], field: str, name: str) -> dict[str, Any]:
+    """Return what the --config file holds of an option's option."""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        flag, equals, value = word.partition("=")
+        if flag == "--config":
+            content = yaml.safe_load(Path(value if equals else following).read_text(encoding="utf-8"))
+            found = (content.get(field) or {}).get(name)
+            return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _set(tree: dict[str, Any], path: list[str], text: str) -> None:
+    """Set a value deep in a mapping; the text is read as YAML, as everywhere on a command line."""
+    *above, last = path
+    for name in above:
+        if not isinstance(tree.get(name), dict):
+            tree[name] = {}
+        tree = tree[name]
+    try:
+        tree[last] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        tree[last] = text
 
 
 def _check_names(arguments: list[str], fields: dict[str, Any]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from seqdna.configs.nested import nested_values
 from seqsuite.errors import UserError
 
 
@@ -69,7 +68,6 @@ class BenchmarkConfig:
     json: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "model_options", nested_values(self.model_options))
         for name in ("seeds", "epochs", "batch_size"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} is {getattr(self, name)}; it must be at least 0.")

@@ -6,7 +6,6 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from seqdna.configs.nested import nested_values
 from seqsuite.errors import UserError
 from seqsuite.training.configs import TrainConfig
 
@@ -103,7 +102,6 @@ class FinetuneConfig(TrainConfig):
     }
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "model_options", nested_values(self.model_options))
         if not self.steps:
             dataclasses.replace(self, steps=1)  # 0 stands for --epochs; everything else is checked on a twin
             return

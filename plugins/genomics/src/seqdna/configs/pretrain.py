@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from seqdna.configs.nested import nested_values
 from seqsuite.errors import UserError
 from seqsuite.training.configs import TrainConfig
 
@@ -105,7 +104,6 @@ class PretrainConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "model_options", nested_values(self.model_options))
         for name, least in (("length", 1), ("valid_windows", 1), ("eval_sites", 1), ("tokens_per_step", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"--{name} is {getattr(self, name)}; it must be at least {least}.")

@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from seqdna.configs.filter_reach import filter_reach
 from seqdna.configs.finetune import FinetuneConfig
-from seqdna.configs.nested import filter_reach
 from seqdna.finetuning.baselines import SmallCNN, linear_baselines, majority
 from seqdna.finetuning.labelled import LabelledSet, check_reach, class_counts, cropped, decide
 from seqdna.finetuning.metrics import choose, lower_is_better

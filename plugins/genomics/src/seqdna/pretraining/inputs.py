@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqdna.baselines.counts import check_size
+from seqdna.configs.filter_reach import filter_reach
 from seqdna.configs.models import GenomeConfig
-from seqdna.configs.nested import filter_reach
 from seqdna.configs.pretrain import PretrainConfig
 from seqdna.data import (
     EvalSites,
