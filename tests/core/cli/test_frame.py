@@ -148,6 +148,24 @@ def test_a_flag_below_an_option_needs_a_value(program: Plugin, capsys) -> None:
     assert "--deep.mamba.d_state: needs a value." in capsys.readouterr().err
 
 
+def test_of_two_files_the_last_counts_beside_flags_below_an_option(program: Plugin, tmp_path) -> None:
+    (tmp_path / "g.yaml").write_text("deep:\n  mamba: {d_state: 1, expand: 3}\n")
+    (tmp_path / "h.yaml").write_text("deep:\n  mamba: {d_state: 2}\n")
+    (tmp_path / "i.yaml").write_text("model: big\n")
+    files = [word for name in "ghi" for word in ("--config", str(tmp_path / f"{name}.yaml"))]
+    assert run(program, ["train", *files]) == 0
+    assert SEEN[-1].deep == {"mamba": {"d_state": 2}}
+    assert run(program, ["train", *files, "--deep.mamba.dt", "1"]) == 0
+    assert SEEN[-1].deep == {"mamba": {"d_state": 2, "dt": 1}}
+
+
+def test_a_flag_below_an_option_that_is_none_in_the_file_is_one_line(program: Plugin, tmp_path, capsys) -> None:
+    (tmp_path / "f.yaml").write_text("deep: 3\n")
+    assert run(program, ["train", "--config", str(tmp_path / "f.yaml"), "--deep.mamba.d_state", "4"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("toy: --deep: expected dict")
+
+
 def test_positional_and_optional(program: Plugin) -> None:
     assert run(program, ["embed-all", "runs/a", "--layer", "3"]) == 0
     assert SEEN == [EmbedConfig(run="runs/a", layer=3)]

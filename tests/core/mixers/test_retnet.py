@@ -52,6 +52,16 @@ def test_rotations_do_not_lose_accuracy_far_into_a_stream():
     assert_close(found.double(), exact, "float32 in chunks == float64", 2e-5)
 
 
+def test_rotations_do_not_lose_accuracy_along_a_row():
+    torch.manual_seed(0)
+    mixer = RetNet(4)
+    x = torch.randn(1, 80000, 4)
+    with torch.no_grad():
+        found = mixer(x)[:, -1000:].double()
+        exact = mixer.double()(x.double())[:, -1000:]
+    assert_close(found, exact, "float32 == float64 at the end of a long row", 2e-5)
+
+
 def test_padding_between_steps_does_not_count_as_distance():
     torch.manual_seed(0)
     mixer = RetNet(6).double()

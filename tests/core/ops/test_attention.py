@@ -160,6 +160,13 @@ def test_padding_is_never_read() -> None:
         assert not out[:, 5:].any()
 
 
+@pytest.mark.parametrize("backend", ["reference", "portable"])
+def test_without_key_channels_all_that_is_seen_counts_alike(backend: str) -> None:
+    q, v = torch.zeros(2, 5, 2, 0, dtype=torch.float64), torch.randn(2, 5, 2, 3, dtype=torch.float64)
+    mean = v.cumsum(1) / torch.arange(1, 6)[:, None, None]
+    torch.testing.assert_close(attention(q, q, v, causal=True, backend=backend), mean)
+
+
 def test_what_does_not_fit_is_named() -> None:
     q, k, v = draw()
     for options, message in (

@@ -268,14 +268,15 @@ def _gather(arguments: list[str], fields: dict[str, Any]) -> list[str]:
 
 
 def _below(arguments: list[str], field: str, name: str) -> dict[str, Any]:
-    """Return what the --config file holds of an option's option."""
+    """Return what the --config file, the last one that has the option, holds of an option's option."""
+    options: Any = None
     for word, following in zip(arguments, [*arguments[1:], ""], strict=True):
         flag, equals, value = word.partition("=")
         if flag == "--config":
             content = yaml.safe_load(Path(value if equals else following).read_text(encoding="utf-8"))
-            found = (content.get(field) or {}).get(name)
-            return found if isinstance(found, dict) else {}
-    return {}
+            options = content.get(field, options)
+    found = options.get(name) if isinstance(options, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _set(tree: dict[str, Any], path: list[str], text: str) -> None:

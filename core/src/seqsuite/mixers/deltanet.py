@@ -289,7 +289,7 @@ class GatedDeltaNet(DeltaNet):
         self.dt_bias.copy_(draw_step_sizes(self.num_heads, *bounds))
 
     def _log_decay(self, raw: Tensor) -> Tensor:
-        kind = torch.promote_types(self.A_log.dtype, torch.float32)
+        kind = state_dtype(self.A_log.dtype)
         return -torch.exp(self.A_log.to(kind)) * F.softplus(raw.to(kind) + self.dt_bias.to(kind))
 
 

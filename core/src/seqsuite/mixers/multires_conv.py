@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.mixers._finite import last_inputs
-from seqsuite.mixers.base import Mixer, run_reversed, state_dtype
+from seqsuite.mixers.base import Mixer, at_least_float32, run_reversed, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq
 
@@ -137,8 +137,7 @@ class MultiresConv(Mixer):
 
     def _filters(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return h0, h1 (D, K) and w (D, J + 2) in float32 at least."""
-        double = self.h0.dtype == torch.float64
-        return (self.h0, self.h1, self.w) if double else (self.h0.float(), self.h1.float(), self.w.float())
+        return at_least_float32(self.h0), at_least_float32(self.h1), at_least_float32(self.w)
 
     def _contract(self, y: Tensor) -> Tensor:
         y = self.out_proj(F.gelu(y))

@@ -144,10 +144,9 @@ class RetNet(Mixer):
         return _rotate(state.mT, cos[:, None], sin[:, None]).mT
 
     def _angles(self, place: Tensor, keys: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Return cosines and sines (B, L, K // 2) of the rotations; computed in float32 at least."""
-        kind = state_dtype(dtype)
-        speeds = 1e4 ** -torch.linspace(0, 1, keys // 2, device=place.device, dtype=kind)
-        angles = place.to(kind)[..., None] * speeds
+        """Return cosines and sines (B, L, K // 2) of the rotations; from float64, as positions may be large."""
+        speeds = 1e4 ** -torch.linspace(0, 1, keys // 2, device=place.device, dtype=torch.float64)
+        angles = place.double()[..., None] * speeds
         return angles.cos().to(dtype), angles.sin().to(dtype)
 
     def _finish(self, o: Tensor, x: Tensor) -> Tensor:

@@ -65,7 +65,7 @@ def attention(
     _check(q, k, v, window, slopes, seq, past)
     path = choose(_OPERATOR, q.device.type, q.dtype, _sizes(q, k), backend).backend
     cached = k.shape[1] - q.shape[1]
-    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    scale = max(1, q.shape[-1]) ** -0.5 if scale is None else scale
     if seq is not None and seq.valid is not None:
         pad = ~seq.valid[..., None, None]
         q = q.masked_fill(pad, 0)

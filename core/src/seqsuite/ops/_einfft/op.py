@@ -80,6 +80,10 @@ def einfft_spectrum(x: Tensor, blocks: int) -> Tensor:
 
     Returns:
         Complex (B, L, G, D / G).
+
+    Raises:
+        TypeError: If `x` is not floating-point, or complex.
+        ValueError: If `x` is not (B, L, D), there is no step, or D is no multiple of the blocks.
     """
     require_floating(x=x)
     if x.ndim != 3 or x.shape[1] == 0 or blocks < 1 or x.shape[2] % blocks:
