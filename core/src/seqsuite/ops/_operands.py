@@ -30,3 +30,8 @@ def room_for(elements: int) -> int:
     element is rounded the same way wherever it lies, and a run from right to left gives the same bits.
     """
     return -(-elements // 64) * 64
+
+
+def solid(*tensors: Tensor | None) -> list[Tensor | None]:
+    """Return the tensors with their elements side by side, as kernels without strides read them; None stays."""
+    return [None if x is None else x.contiguous() for x in tensors]

@@ -18,6 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from seqsuite.ops._kernels import KernelExample
+from seqsuite.ops._operands import solid
 
 
 @triton.jit
@@ -113,10 +114,6 @@ def _launch(x: Tensor, weight: Tensor) -> tuple[tuple[int, int, int], dict[str, 
     return grid, {"L": length, "WIDTH": width, "TAPS": weight.shape[1], "BT": steps, "BD": channels, "num_warps": 4}
 
 
-def _solid(*tensors: Tensor | None) -> list[Tensor | None]:
-    return [None if x is None else x.contiguous() for x in tensors]
-
-
 def forward(
     x: Tensor,
     weight: Tensor,
@@ -130,7 +127,7 @@ def forward(
     grid, options = _launch(x, weight)
     y = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     forward_kernel[grid](
-        *_solid(x, weight, bias, history, segment), y, **options, SILU=silu, REVERSE=reverse,
+        *solid(x, weight, bias, history, segment), y, **options, SILU=silu, REVERSE=reverse,
         HAS_BIAS=bias is not None, HAS_HISTORY=history is not None, HAS_SEGMENT=segment is not None,
     )  # fmt: skip
     return y
@@ -153,7 +150,7 @@ def backward(
     d_weight = torch.empty(batch, grid[1], width, weight.shape[1], device=x.device)
     d_bias = torch.empty(batch, grid[1], width, device=x.device)
     backward_kernel[grid](
-        *_solid(dy, x, weight, bias, history, segment), g, d_weight, d_bias, **options, SILU=silu, REVERSE=reverse,
+        *solid(dy, x, weight, bias, history, segment), g, d_weight, d_bias, **options, SILU=silu, REVERSE=reverse,
         HAS_BIAS=bias is not None, HAS_HISTORY=history is not None, HAS_SEGMENT=segment is not None,
     )  # fmt: skip
     dx = forward(g, weight, None, None, segment, False, not reverse)

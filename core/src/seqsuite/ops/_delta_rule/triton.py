@@ -21,6 +21,7 @@ import triton.language as tl
 from torch import Tensor
 
 from seqsuite.ops._kernels import KernelExample
+from seqsuite.ops._operands import solid
 
 CHUNK = 16
 C = tl.constexpr(CHUNK)
@@ -371,10 +372,6 @@ def _launch(
     }  # fmt: skip
 
 
-def _solid(*tensors: Tensor | None) -> list[Tensor | None]:
-    return [None if x is None else x.contiguous() for x in tensors]
-
-
 def forward(
     q: Tensor,
     k: Tensor,
@@ -396,7 +393,7 @@ def forward(
     final = torch.empty(state, device=q.device)
     starts = torch.empty(triton.cdiv(q.shape[1], chunk * span), *state, device=q.device)
     forward_kernel[grid](
-        *_solid(q, k, v, beta, g, a, b, initial_state), o, final, starts, scale, **options,
+        *solid(q, k, v, beta, g, a, b, initial_state), o, final, starts, scale, **options,
         HAS_H0=initial_state is not None,
     )  # fmt: skip
     return o, final, starts

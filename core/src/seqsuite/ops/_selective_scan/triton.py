@@ -20,6 +20,7 @@ import triton.language as tl
 from torch import Tensor
 
 from seqsuite.ops._kernels import KernelExample
+from seqsuite.ops._operands import solid
 
 LOG2_E = tl.constexpr(math.log2(math.e))
 
@@ -242,10 +243,6 @@ def _flags(u: Tensor, A: Tensor, B: Tensor, C: Tensor, reset: Tensor | None, rev
     }  # fmt: skip
 
 
-def _solid(*tensors: Tensor | None) -> list[Tensor | None]:
-    return [None if x is None else x.contiguous() for x in tensors]
-
-
 def forward(
     u: Tensor,
     delta: Tensor,
@@ -270,7 +267,7 @@ def forward(
     starts = torch.empty(triton.cdiv(length, chunk), batch, groups, state, width // groups, device=u.device)
     reset = None if reset is None else reset.to(torch.int8)
     forward_kernel[triton.cdiv(width, options["BD"]), batch](
-        *_solid(u, delta, A, B, C, D, z, delta_bias, initial_state, reset), y, final, starts,
+        *solid(u, delta, A, B, C, D, z, delta_bias, initial_state, reset), y, final, starts,
         **options, Q=chunk, SOFTPLUS=delta_softplus, HAS_D=D is not None, HAS_Z=z is not None,
         HAS_BIAS=delta_bias is not None, HAS_H0=initial_state is not None, num_warps=1,
     )  # fmt: skip
@@ -314,7 +311,7 @@ def backward(
     )
     reset = None if reset is None else reset.to(torch.int8)
     backward_kernel[blocks, batch](
-        dy.contiguous(), dfinal.contiguous(), starts, *_solid(u, delta, A, B, C, D, z, delta_bias, reset),
+        dy.contiguous(), dfinal.contiguous(), starts, *solid(u, delta, A, B, C, D, z, delta_bias, reset),
         du, ddelta, dA, dB, dC, dD, dz, dbias, dh0, partial_stride=0 if atomic else batch * length * groups * state,
         **options, Q=chunk, SOFTPLUS=delta_softplus, HAS_D=D is not None, HAS_Z=z is not None,
         HAS_BIAS=delta_bias is not None, ATOMIC=atomic, num_warps=2,
