@@ -250,13 +250,11 @@ def job_of(options: Any) -> Any:
 def cnn(options: Any) -> dict[str, Any] | None:
     """Train the small convolutional network by the same trainer."""
     from seqdna.finetuning.baselines import SmallCNN
-    from seqdna.finetuning.labelled import cropped
     from seqdna.finetuning.one_run import run_network
 
     job = job_of(options)
-    length = max(len(cropped(t, options.crop)) for part in (job.train, job.valid, job.test) for t in part.sequences)
-    base_ids = job.start.tokenizer.base_ids.tolist()
-    run = run_network(job, build=lambda: SmallCNN(base_ids, job.train.outputs), length=length)
+    tokenizer = job.start.tokenizer
+    run = run_network(job, build=lambda: SmallCNN(tokenizer.base_ids.tolist(), tokenizer.pad_id, job.train.outputs))
     return None if run is None else dataclasses.asdict(run)
 
 

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,17 @@ def test_validation_changes_nothing(unbroken: Any) -> None:
     assert unbroken(validate_every=5).weights == unbroken().weights == unbroken(valid=0).weights
 
 
+@pytest.fixture
+def _no_nohup() -> Iterator[None]:
+    """Take a hang-up as on a terminal: nohup has it ignored, and training leaves it so."""
+    before = signal.getsignal(signal.SIGHUP)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("_no_nohup")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("step", [5, 6])
 def test_stopped_by_signal(number: int, step: int, toy: Any, unbroken: Any, tmp_path: Path) -> None:

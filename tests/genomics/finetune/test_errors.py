@@ -44,6 +44,8 @@ def fails(capsys, *words: str) -> str:
         (GOOD, ("--problem", "multi_label", "--metric", "mcc"), "Unknown --metric of a multi-label problem 'mcc'"),
         (GOOD, ("--pooling", "meen"), "Unknown --pooling 'meen'. Did you mean 'mean'?"),
         (GOOD, ("--pooling", "mean+max"), "several poolings together are for --mode probe"),
+        (GOOD, ("--mode", "probe", "--classifier", "conv"), "--classifier conv is for training"),
+        (GOOD, ("--classifier", "conv", "--pooling", "max"), "--pooling max: --classifier conv pools in its own way"),
         (GOOD, ("--mode", "lora"), "--mode lora needs a pretrained model"),
         (GOOD, ("--conjoin",), "--conjoin: caduceus_ps_debug reads both strands already"),
         (GOOD, ("--folds", "0"), "--folds is 0; it must be at least 1"),

@@ -243,6 +243,23 @@ def test_a_conjoined_model_has_no_strand(table, tmp_path) -> None:
     np.testing.assert_allclose(given, other, atol=1e-6)
 
 
+def test_a_convolutional_head_knows_where_a_motif_stands(table, tmp_path) -> None:
+    """The motif is in every sequence; the label says in which half."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(240):
+        place = int(rng.integers(0, 14)) + 26 * (number % 2)
+        text = "".join(rng.choice(list("ACGT"), 48))
+        rows.append((text[:place] + MOTIF + text[place + len(MOTIF) :], str(number % 2)))
+    found = run(
+        table(rows), "caduceus_ph_debug", tmp_path / "run", classifier="conv", limit=0, epochs=20.0, lr=5e-3, steps=0,
+    )  # fmt: skip
+    assert found.values("accuracy")[0] > 0.85
+    again = seqdna.load(tmp_path / "run")
+    said = predict(again.model, again.tokenizer, [text for text, _ in rows[:4]], load_head(tmp_path / "run"))
+    assert len(said) == 4
+
+
 def test_baselines_stand_in_the_table(table, tmp_path) -> None:
     result = run(table(motif_rows(120)), "caduceus_ph_debug", tmp_path / "run", baselines=True, limit=0)
     names = [row["model"] for row in result.table()]

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import seqsuite
 from seqdna.configs.finetune import FinetuneConfig
@@ -135,9 +136,18 @@ def test_one_hot_needs_equal_lengths() -> None:
 
 
 def test_the_small_network_takes_every_length() -> None:
-    network = SmallCNN([7, 8, 9, 10], 3).eval()
-    for length in (3, 20, 501):
+    network = SmallCNN([7, 8, 9, 10], 4, 3).eval()
+    for length in (1, 3, 20, 501):
         assert network(torch.full((2, length), 7)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 31, 64, 129])
+def test_padding_does_not_change_what_the_small_network_says(length: int) -> None:
+    torch.manual_seed(0)
+    network = SmallCNN([7, 8, 9, 10], 4, 3).eval()
+    ids = torch.randint(7, 11, (1, length), generator=torch.Generator().manual_seed(length))
+    padded = torch.cat([F.pad(ids, (left, 40 - left), value=4) for left in (0, 13, 40)])
+    torch.testing.assert_close(network(padded), network(ids).expand(3, -1))
 
 
 def test_lora_changes_nothing_at_first_and_merges_exactly() -> None:

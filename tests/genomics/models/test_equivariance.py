@@ -63,6 +63,16 @@ def test_classifiers_give_both_strands_the_same(options, pooling):
     torch.testing.assert_close(model(rc_ids(ids, model.complement)), model(ids), **EXACT)
 
 
+@pytest.mark.parametrize("options", [{"rcps": True}, {"rcps": False, "conjoin_eval": True}])
+def test_a_convolutional_head_gives_both_strands_the_same_and_leaves_padding_out(options):
+    model = build(head="sequence_classification", classifier="conv", **options)
+    ids = ids_of(2)
+    other = model.complement[ids].flip(1)
+    torch.testing.assert_close(model(other), model(ids), rtol=1e-9, atol=1e-9)
+    padded = torch.cat((torch.full((len(ids), 9), model.config.pad_token_id), ids), 1)
+    torch.testing.assert_close(model(padded), model(ids), rtol=1e-9, atol=1e-9)
+
+
 def test_conjoining_follows_the_mode():
     model = build(rcps=False, head="sequence_classification", conjoin_eval=True)
     ids = ids_of(1)

@@ -23,6 +23,8 @@ class FinetuneConfig(TrainConfig):
         mode: Train everything (full), low-rank changes of the linear layers (lora), or the head alone (frozen); or
             fit a logistic or ridge regression on the embeddings (probe).
         pooling: How positions become one vector: mean, max, first, last or centre; a probe takes several: mean+max.
+        classifier: Head of a network: linear on the pooled positions, or conv: three convolutions along the positions,
+            where it matters what stands where.
         lora_rank: Rank of the changes.
         lora_alpha: The changes are scaled by alpha / rank.
         lora_targets: Names of the linear layers to change, such as in_proj,out_proj; none means all but the head.
@@ -61,6 +63,7 @@ class FinetuneConfig(TrainConfig):
     model_options: dict[str, Any] = field(default_factory=dict)
     from_scratch: bool = False
     mode: Literal["full", "lora", "frozen", "probe"] = "full"
+    classifier: Literal["linear", "conv"] = "linear"
     pooling: str = "mean"
     lora_rank: int = 8
     lora_alpha: float = 16.0
@@ -120,5 +123,9 @@ class FinetuneConfig(TrainConfig):
             raise UserError(f"--pooling {self.pooling}: several poolings together are for --mode probe.")
         if self.mode == "probe" and self.rc_augment:
             raise UserError("--rc_augment is for training; a probe takes --conjoin.")
+        if self.mode == "probe" and self.classifier != "linear":
+            raise UserError("--classifier conv is for training; a probe fits a linear model.")
+        if self.classifier == "conv" and self.pooling != "mean":
+            raise UserError(f"--pooling {self.pooling}: --classifier conv pools in its own way; leave one of them out.")
         if self.mode == "probe" and self.mutate:
             raise UserError("--mutate is for training; a probe trains nothing.")

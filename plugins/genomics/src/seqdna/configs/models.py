@@ -31,7 +31,9 @@ class GenomeConfig(ModelConfig):
         padding: "masked": padding changes no other position; "as_published": it is a token like any other.
         head: What `forward` returns: logits over the vocabulary, over classes, or the features.
         num_classes: Outputs of the classification head.
-        pooling: How the classification head pools positions.
+        classifier: The classification head: "linear" on the pooled features, or "conv": convolutions along the
+            sequence and the strongest response in each of eight parts of it.
+        pooling: How the linear classification head pools positions.
         conjoin_train: A classifier that is not RC-equivariant averages over both strands while training.
         conjoin_eval: It averages over both strands in evaluation.
         initializer_range: Standard deviation of the embedding and of the classification head.
@@ -48,6 +50,7 @@ class GenomeConfig(ModelConfig):
     padding: Literal["masked", "as_published"] = "masked"
     head: Head = "none"
     num_classes: int = 2
+    classifier: Literal["linear", "conv"] = "linear"
     pooling: Literal["mean", "max", "first", "last", "centre"] = "mean"
     conjoin_train: bool = False
     conjoin_eval: bool = False

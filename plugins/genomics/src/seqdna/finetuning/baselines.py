@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqdna.finetuning.labelled import LabelledSet, cropped
 from seqdna.finetuning.metrics import measure
 from seqdna.finetuning.probe import fit_linear
+from seqdna.models.heads import ConvHead
 
 K = 6
 """Length of the words that are counted."""
@@ -103,34 +103,21 @@ def linear_baselines(
 class SmallCNN(nn.Module):
     """Three convolutions over one-hot bases, then the strongest response in each of eight parts of the sequence.
 
-    Its input must be padded to one length, or the parts would depend on the batch.
-
     Args:
         base_ids: Token ids of A, C, G, T.
+        pad_id: Token id of padding; None: rows are not padded.
         outputs: K.
-        channels: Channels of the convolutions.
-        dropout: In front of the last layer.
     """
 
-    PARTS = 8
-
-    def __init__(self, base_ids: Sequence[int], outputs: int, *, channels: int = 64, dropout: float = 0.2) -> None:
+    def __init__(self, base_ids: Sequence[int], pad_id: int | None, outputs: int) -> None:
         super().__init__()
         self.register_buffer("base_ids", torch.tensor(list(base_ids)), persistent=False)
         self.base_ids: Tensor
-        self.layers = nn.ModuleList(
-            nn.Conv1d(4 if not number else channels, channels, kernel, padding=kernel // 2)
-            for number, kernel in enumerate((11, 7, 5))
-        )
-        self.dropout = nn.Dropout(dropout)
-        self.out = nn.Linear(channels * self.PARTS, outputs)
+        self.pad_id = pad_id
+        self.head = ConvHead(len(base_ids), outputs, norm=False)
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """Return outputs (B, K) of (B, L) ids."""
-        x = (input_ids[:, None] == self.base_ids[:, None]).to(self.out.weight.dtype)  # (B, 4, L)
-        for number, layer in enumerate(self.layers):
-            x = F.relu(layer(x))
-            if number < 2 and x.shape[-1] >= 2 * self.PARTS:
-                x = F.max_pool1d(x, 2)
-        x = F.adaptive_max_pool1d(x, self.PARTS).flatten(1)
-        return self.out(self.dropout(x))
+        bases = (input_ids[..., None] == self.base_ids).to(self.head.out.weight.dtype)  # (B, L, 4)
+        outputs: Tensor = self.head(bases, None if self.pad_id is None else input_ids != self.pad_id)
+        return outputs

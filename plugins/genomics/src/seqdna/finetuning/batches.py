@@ -69,7 +69,6 @@ class TrainingSequences(Dataset[Item]):
         crop: Use the middle of longer sequences; 0 uses all.
         rc_augment: Show a sequence as its other strand, with probability one half.
         mutate: Share of the bases that become another base, drawn anew each time.
-        length: Pad every batch to this length; None pads to the batch's longest.
     """
 
     def __init__(
@@ -82,9 +81,8 @@ class TrainingSequences(Dataset[Item]):
         crop: int = 0,
         rc_augment: bool = False,
         mutate: float = 0.0,
-        length: int | None = None,
     ) -> None:
-        self.data, self.tokenizer, self.length = data, tokenizer, length
+        self.data, self.tokenizer = data, tokenizer
         self.rc_augment, self.mutate = rc_augment, mutate
         self.texts = [cropped(text, crop) for text in data.sequences]
         self.seed = item_seed(seed, 1)
@@ -101,7 +99,7 @@ class TrainingSequences(Dataset[Item]):
 
     def collate(self, items: Sequence[Item]) -> dict[str, Tensor]:
         """Return {"input_ids": (B, L), "labels": (B,) or (B, K), "rows": (B,)}."""
-        return collate(items, self.tokenizer, self.length)
+        return collate(items, self.tokenizer)
 
 
 def mutated(text: str, share: float, rng: np.random.Generator) -> str:
@@ -124,11 +122,10 @@ class ScoringSequences(Dataset[Item]):
         data: The rows.
         tokenizer: Makes ids of them.
         crop: Use the middle of longer sequences; 0 uses all.
-        length: Pad every batch to this length; None pads to the batch's longest.
     """
 
-    def __init__(self, data: LabelledSet, tokenizer: Any, *, crop: int = 0, length: int | None = None) -> None:
-        self.data, self.tokenizer, self.length = data, tokenizer, length
+    def __init__(self, data: LabelledSet, tokenizer: Any, *, crop: int = 0) -> None:
+        self.data, self.tokenizer = data, tokenizer
         self.texts = [cropped(text, crop) for text in data.sequences]
         self.rows = np.argsort([len(text) for text in self.texts], kind="stable")
 
@@ -141,12 +138,12 @@ class ScoringSequences(Dataset[Item]):
 
     def collate(self, items: Sequence[Item]) -> dict[str, Tensor]:
         """Return what `TrainingSequences.collate` returns."""
-        return collate(items, self.tokenizer, self.length)
+        return collate(items, self.tokenizer)
 
 
-def collate(items: Sequence[Item], tokenizer: Any, length: int | None = None) -> dict[str, Tensor]:
+def collate(items: Sequence[Item], tokenizer: Any) -> dict[str, Tensor]:
     """Encode, pad and stack rows."""
-    padded = tokenizer.encode_batch([text for _, text, _ in items], length=length)
+    padded = tokenizer.encode_batch([text for _, text, _ in items])
     return {
         "input_ids": torch.from_numpy(padded.ids.astype(np.int64)),
         "labels": torch.from_numpy(np.stack([target for _, _, target in items])),

@@ -71,15 +71,12 @@ def done_before(job: Job) -> RunScores | None:
         return None
 
 
-def run_network(
-    job: Job, *, build: Callable[[], nn.Module] | None = None, length: int | None = None
-) -> RunScores | None:
+def run_network(job: Job, *, build: Callable[[], nn.Module] | None = None) -> RunScores | None:
     """Train a network and measure its best weights.
 
     Args:
         job: What to work on.
         build: Makes another network than the start's; for baselines.
-        length: Pad every batch to this length; None pads to the batch's longest.
 
     Returns:
         The scores; None where the run was stopped by `max_minutes`.
@@ -94,9 +91,9 @@ def run_network(
     task = SequenceTask(model, config, head=head, metric=job.metric, tokenizer=tokenizer)
     train = TrainingSequences(
         job.train, tokenizer, batch_size=config.batch_size, seed=config.seed, crop=config.crop,
-        rc_augment=config.rc_augment, mutate=config.mutate, length=length,
+        rc_augment=config.rc_augment, mutate=config.mutate,
     )  # fmt: skip
-    valid = ScoringSequences(job.valid, tokenizer, crop=config.crop, length=length)
+    valid = ScoringSequences(job.valid, tokenizer, crop=config.crop)
     stops = (
         [Patience(job.metric, config.patience, lower_is_better=lower_is_better(job.metric))] if config.patience else []
     )
@@ -106,7 +103,7 @@ def run_network(
     model.to(_device(config))
 
     def scores(part: LabelledSet) -> np.ndarray:
-        return head.scores(outputs_of(model, tokenizer, part.sequences, head, length=length))
+        return head.scores(outputs_of(model, tokenizer, part.sequences, head))
 
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     result = _measured(job, head, scores, steps=done.steps, trainable=trainable, began=began)
@@ -125,7 +122,10 @@ def trainable_model(start: Start, config: FinetuneConfig, outputs: int) -> DNAMo
     Raises:
         UserError: The head cannot be exchanged, or `lora_targets` names no linear layer.
     """
-    model = new_classifier(start, outputs=outputs, pooling=config.pooling, conjoin=config.conjoin, seed=config.seed)
+    model = new_classifier(
+        start, outputs=outputs, classifier=config.classifier, pooling=config.pooling, conjoin=config.conjoin,
+        seed=config.seed,
+    )  # fmt: skip
     if config.mode == "lora":
         try:
             add_lora(

@@ -140,7 +140,6 @@ def outputs_of(
     head: Head,
     *,
     batch_tokens: int = 65536,
-    length: int | None = None,
 ) -> np.ndarray:
     """Return the outputs (n, K) float32 of a model, or of a probe on its embeddings.
 
@@ -150,7 +149,6 @@ def outputs_of(
         sequences: n sequences.
         head: Crop, and the probe where there is one.
         batch_tokens: Bases to run at once.
-        length: Pad every batch to this length; None pads to the batch's longest.
 
     Raises:
         UserError: The model has another number of outputs than the head has names.
@@ -163,7 +161,7 @@ def outputs_of(
     if isinstance(model, DNAModel) and model.config.head != "sequence_classification":
         raise UserError(f"this model has the head {model.config.head!r} and predicts no labels; fine-tune it first.")
     rows: list[np.ndarray | None] = [None] * len(texts)
-    for batch, ids in _encoded(model, tokenizer, texts, batch_tokens, length):
+    for batch, ids in _encoded(model, tokenizer, texts, batch_tokens):
         outputs = model(ids).float().cpu().numpy()
         if outputs.shape[1] != head.outputs:
             raise UserError(
@@ -194,7 +192,7 @@ def embeddings(
         batch_tokens: Bases to run at once.
     """
     rows: list[np.ndarray | None] = [None] * len(sequences)
-    for batch, ids in _encoded(model, tokenizer, sequences, batch_tokens, None):
+    for batch, ids in _encoded(model, tokenizer, sequences, batch_tokens):
         features, seq = model.forward_features(ids), model.padding_seq(ids)
         pooled = torch.cat([model.pool(features, seq=seq, pooling=name) for name in poolings], dim=1)
         for index, row in zip(batch, pooled.float().cpu().numpy(), strict=True):
@@ -207,15 +205,15 @@ def embeddings(
 
 
 def _encoded(
-    model: nn.Module, tokenizer: Any, texts: Sequence[str], batch_tokens: int, length: int | None
+    model: nn.Module, tokenizer: Any, texts: Sequence[str], batch_tokens: int
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Yield (indices, ids (B, L) on the model's device) in evaluation mode, by ascending length."""
     batches: list[list[int]] = [[]]
     for index in sorted(range(len(texts)), key=lambda i: len(texts[i])):
-        if batches[-1] and (length or len(texts[index])) * (len(batches[-1]) + 1) > batch_tokens:
+        if batches[-1] and len(texts[index]) * (len(batches[-1]) + 1) > batch_tokens:
             batches.append([])
         batches[-1].append(index)
     with evaluating(model) as device:
         for batch in batches:
-            padded = tokenizer.encode_batch([texts[index] for index in batch], length=length)
+            padded = tokenizer.encode_batch([texts[index] for index in batch])
             yield batch, torch.from_numpy(padded.ids.astype(np.int64)).to(device)

@@ -28,7 +28,7 @@ import torch
 from seqdna.configs.filter_reach import filter_reach
 from seqdna.configs.finetune import FinetuneConfig
 from seqdna.finetuning.baselines import SmallCNN, linear_baselines, majority
-from seqdna.finetuning.labelled import LabelledSet, check_reach, class_counts, cropped, decide
+from seqdna.finetuning.labelled import LabelledSet, check_reach, class_counts, decide
 from seqdna.finetuning.metrics import choose, lower_is_better
 from seqdna.finetuning.one_run import Job, done_before, run_network, run_probe, trainable_model
 from seqdna.finetuning.parts import check_parts, remove_parts
@@ -237,16 +237,22 @@ def _cnn(job: Job) -> RunScores | None:
     """Train the small convolutional network as the model was trained, with the learning rate that suits it."""
     if job.config.resume and (before := done_before(job)) is not None:
         return before
-    lengths = [len(cropped(t, job.config.crop)) for part in (job.train, job.valid, job.test) for t in part.sequences]
-    base_ids = job.start.tokenizer.base_ids.tolist()
+    tokenizer = job.start.tokenizer
 
     def build() -> torch.nn.Module:
-        return SmallCNN(base_ids, job.train.outputs)
+        return SmallCNN(tokenizer.base_ids.tolist(), tokenizer.pad_id, job.train.outputs)
 
     options = dataclasses.replace(
-        job.config, lr=1e-3, mode="full", pooling="mean", conjoin=False, accumulate=1, checkpoint_activations=False
+        job.config,
+        lr=1e-3,
+        mode="full",
+        pooling="mean",
+        classifier="linear",
+        conjoin=False,
+        accumulate=1,
+        checkpoint_activations=False,
     )
-    return run_network(dataclasses.replace(job, config=options), build=build, length=max(lengths))
+    return run_network(dataclasses.replace(job, config=options), build=build)
 
 
 def _result(

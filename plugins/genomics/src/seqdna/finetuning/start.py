@@ -124,7 +124,9 @@ def check_tokenizer(start: Start) -> None:
         raise UserError(f"{start.source}: the tokenizer does not match the model: {wrong}.")
 
 
-def new_classifier(start: Start, *, outputs: int, pooling: str, conjoin: bool, seed: int) -> DNAModel:
+def new_classifier(
+    start: Start, *, outputs: int, pooling: str, conjoin: bool, seed: int, classifier: str = "linear"
+) -> DNAModel:
     """Build the model with a fresh head, over the checkpoint's backbone where there is one.
 
     Args:
@@ -133,6 +135,7 @@ def new_classifier(start: Start, *, outputs: int, pooling: str, conjoin: bool, s
         pooling: How it pools positions.
         conjoin: It averages over both strands in evaluation.
         seed: Of the head, and of the backbone where it is fresh.
+        classifier: The kind of head: "linear" or "conv".
 
     Raises:
         UserError: The model has no classification head, or the checkpoint lacks a weight of the backbone.
@@ -142,6 +145,7 @@ def new_classifier(start: Start, *, outputs: int, pooling: str, conjoin: bool, s
         head="sequence_classification",
         num_classes=outputs,
         pooling=pooling,  # type: ignore[arg-type]
+        classifier=classifier,  # type: ignore[arg-type]
         conjoin_train=False,
         conjoin_eval=conjoin,
     )

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqdna.configs.models import GenomeConfig
+from seqdna.models.heads import ConvHead
 from seqdna.models.strands import from_strands, rc_ids, seq_of_strands, to_strands
 from seqsuite.errors import UserError, unknown_name
 from seqsuite.mixers.base import Scratch, chunks
@@ -33,14 +34,16 @@ class DNAModel(Model):
     complement: Tensor
     embedding: nn.Embedding
     backbone: nn.Module
-    score: nn.Linear | None
+    score: nn.Linear | ConvHead | None
 
     def make_head(self, *, bias: bool = False) -> None:
         """Make the classification head, if there is one, and the complement table."""
         config = self.config
-        classifies = config.head == "sequence_classification"
-        self.score = nn.Linear(config.d_model, config.num_classes, bias=bias) if classifies else None
-        if self.score is not None:
+        self.score = None
+        if config.head == "sequence_classification" and config.classifier == "conv":
+            self.score = ConvHead(config.d_model, config.num_classes)
+        elif config.head == "sequence_classification":
+            self.score = nn.Linear(config.d_model, config.num_classes, bias=bias)
             nn.init.normal_(self.score.weight, std=config.initializer_range)
             if self.score.bias is not None:
                 nn.init.zeros_(self.score.bias)
@@ -138,6 +141,8 @@ class DNAModel(Model):
         return self.encode(input_ids, seq), seq
 
     def _head(self, rows: Tensor, seq: Seq | None, *, strands: int) -> Tensor:
+        if isinstance(self.score, ConvHead):
+            return self.score(rows, None if seq is None else seq.valid).unflatten(0, (strands, -1)).mean(0)
         if self.score is not None:
             return self.score(self._pooled(rows, seq)).unflatten(0, (strands, -1)).mean(0)
         return self.logits_of(rows, strands=strands)
