@@ -46,6 +46,8 @@ def fails(capsys, *words: str) -> str:
         (GOOD, ("--pooling", "mean+max"), "several poolings together are for --mode probe"),
         (GOOD, ("--mode", "probe", "--classifier", "conv"), "--classifier conv is for training"),
         (GOOD, ("--classifier", "conv", "--pooling", "max"), "--pooling max: --classifier conv pools in its own way"),
+        (GOOD, ("--model", "caduceus_ph_debug", "--strand_specific"), "--strand_specific: caduceus_ph_debug reads one"),
+        (GOOD, ("--mode", "probe", "--strand_specific"), "--strand_specific is for training"),
         (GOOD, ("--mode", "lora"), "--mode lora needs a pretrained model"),
         (GOOD, ("--conjoin",), "--conjoin: caduceus_ps_debug reads both strands already"),
         (GOOD, ("--folds", "0"), "--folds is 0; it must be at least 1"),

@@ -260,6 +260,20 @@ def test_a_convolutional_head_knows_where_a_motif_stands(table, tmp_path) -> Non
     assert len(said) == 4
 
 
+def test_labels_of_a_strand_take_a_strand_specific_head(table, tmp_path) -> None:
+    """The same motif, on the given strand or on the other: a model that makes no difference cannot tell."""
+    forward = [text for text, label in motif_rows(120) if label == "1"]
+    rows = [pair for text in forward for pair in ((text, "given"), (reverse_complement(text), "other"))]
+    accuracy = {
+        specific: run(
+            table(rows), "caduceus_ps_debug", tmp_path / f"run_{specific}", strand_specific=specific, limit=0, steps=60
+        ).values("accuracy")[0]
+        for specific in (False, True)
+    }
+    assert accuracy[False] == pytest.approx(0.5, abs=0.25)
+    assert accuracy[True] > 0.9
+
+
 def test_baselines_stand_in_the_table(table, tmp_path) -> None:
     result = run(table(motif_rows(120)), "caduceus_ph_debug", tmp_path / "run", baselines=True, limit=0)
     names = [row["model"] for row in result.table()]

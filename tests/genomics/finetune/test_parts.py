@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
@@ -253,15 +254,16 @@ def test_every_family_gives_its_backbone(name, tmp_path) -> None:
     torch.manual_seed(0)
     model = seqsuite.create_model(name, vocab_size=12)
     model.save_pretrained(tmp_path / "m")
-    start = open_start(FinetuneConfig("x", model=str(tmp_path / "m")))
-    classifier = new_classifier(start, outputs=3, pooling="max", conjoin=False, seed=1)
+    config = FinetuneConfig("x", model=str(tmp_path / "m"))
+    start = open_start(config)
+    classifier = new_classifier(start, dataclasses.replace(config, pooling="max", seed=1), outputs=3)
     before, after = model.state_dict(), classifier.state_dict()
     heads = {key for key in after if key.startswith("score.")}
     assert heads
     assert all(torch.equal(after[key], before[key]) for key in set(after) - heads)
     ids = torch.randint(7, 11, (2, 20), generator=torch.Generator().manual_seed(0))
     assert classifier(ids).shape == (2, 3)
-    other = new_classifier(start, outputs=3, pooling="max", conjoin=False, seed=2)
+    other = new_classifier(start, dataclasses.replace(config, pooling="max", seed=2), outputs=3)
     assert not torch.equal(other.state_dict()["score.weight"], after["score.weight"])
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import seqsuite
 from seqdna.models.strands import RCLift, from_strands, rc_features, rc_ids, swap_strands, to_strands
 from seqsuite.backbones import Bidirectional, RMSNorm
+from seqsuite.errors import UserError
 from seqsuite.mixers import create_mixer
 from seqsuite.ops import Seq
 
@@ -71,6 +72,19 @@ def test_a_convolutional_head_gives_both_strands_the_same_and_leaves_padding_out
     torch.testing.assert_close(model(other), model(ids), rtol=1e-9, atol=1e-9)
     padded = torch.cat((torch.full((len(ids), 9), model.config.pad_token_id), ids), 1)
     torch.testing.assert_close(model(padded), model(ids), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("classifier", ["linear", "conv"])
+def test_a_strand_specific_classifier_tells_the_strands_apart_and_leaves_padding_out(classifier):
+    model = build(head="sequence_classification", classifier=classifier, strand_specific=True, rcps=True, num_classes=3)
+    ids = ids_of(2)
+    assert not torch.allclose(model(rc_ids(ids, model.complement)), model(ids), atol=1e-4)
+    padded = torch.cat((torch.full((len(ids), 9), model.config.pad_token_id), ids), 1)
+    torch.testing.assert_close(model(padded), model(ids), rtol=1e-9, atol=1e-9)
+    seq = model.padding_seq(padded)
+    torch.testing.assert_close(model.forward_head(model.forward_features(padded), seq=seq), model(padded))
+    with pytest.raises(UserError, match="strand_specific is for RC-equivariant models"):
+        build(head="sequence_classification", strand_specific=True, rcps=False)
 
 
 def test_conjoining_follows_the_mode():

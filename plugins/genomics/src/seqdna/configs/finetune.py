@@ -50,6 +50,8 @@ class FinetuneConfig(TrainConfig):
         rc_augment: Show every second training sequence as its other strand; not for labels that have a strand.
         mutate: Share of the bases of a training sequence that become another base, drawn anew each time; 0.05, say,
             keeps a model from learning a small set by heart.
+        strand_specific: The labels belong to the strand given, as those of splice sites do: an RC-equivariant model
+            may then call a sequence and its reverse complement different things.
         conjoin: A model that reads one strand averages over both when it predicts.
         lower: What lower-case (soft-masked) bases become, if not what the model's tokenizer says.
         iupac: What ambiguity codes other than N become, if not what the model's tokenizer says.
@@ -91,6 +93,7 @@ class FinetuneConfig(TrainConfig):
     limit: int = 0
     rc_augment: bool = False
     mutate: float = 0.0
+    strand_specific: bool = False
     conjoin: bool = False
     lower: Literal["upper", "n", "unk"] | None = None
     iupac: Literal["unk", "n"] | None = None
@@ -127,5 +130,7 @@ class FinetuneConfig(TrainConfig):
             raise UserError("--classifier conv is for training; a probe fits a linear model.")
         if self.classifier == "conv" and self.pooling != "mean":
             raise UserError(f"--pooling {self.pooling}: --classifier conv pools in its own way; leave one of them out.")
+        if self.mode == "probe" and self.strand_specific:
+            raise UserError("--strand_specific is for training; a probe pools both strands.")
         if self.mode == "probe" and self.mutate:
             raise UserError("--mutate is for training; a probe trains nothing.")

@@ -34,6 +34,9 @@ class GenomeConfig(ModelConfig):
         classifier: The classification head: "linear" on the pooled features, or "conv": convolutions along the
             sequence and the strongest response in each of eight parts of it.
         pooling: How the linear classification head pools positions.
+        strand_specific: Labels belong to the strand given, as those of splice sites do: a classifier of an
+            RC-equivariant model reads the features of both strands side by side instead of averaging what it says of
+            each, so that a sequence and its reverse complement may be of different classes.
         conjoin_train: A classifier that is not RC-equivariant averages over both strands while training.
         conjoin_eval: It averages over both strands in evaluation.
         initializer_range: Standard deviation of the embedding and of the classification head.
@@ -52,6 +55,7 @@ class GenomeConfig(ModelConfig):
     num_classes: int = 2
     classifier: Literal["linear", "conv"] = "linear"
     pooling: Literal["mean", "max", "first", "last", "centre"] = "mean"
+    strand_specific: bool = False
     conjoin_train: bool = False
     conjoin_eval: bool = False
     initializer_range: float = 0.02
@@ -72,6 +76,11 @@ class GenomeConfig(ModelConfig):
             raise UserError(
                 f"{owner}: an RC-equivariant model's complement_map must exchange tokens in pairs (the complement of "
                 f"a complement is the token), and at least one pair; not {self.complement_map}"
+            )
+        if self.strand_specific and (not self.both_strands or self.head != "sequence_classification"):
+            raise UserError(
+                f"{owner}: strand_specific is for RC-equivariant models with head='sequence_classification'; a model "
+                "that reads one strand is specific to it"
             )
         if (self.conjoin_train or self.conjoin_eval) and (self.both_strands or self.head != "sequence_classification"):
             raise UserError(

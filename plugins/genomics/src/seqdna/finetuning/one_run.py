@@ -122,10 +122,7 @@ def trainable_model(start: Start, config: FinetuneConfig, outputs: int) -> DNAMo
     Raises:
         UserError: The head cannot be exchanged, or `lora_targets` names no linear layer.
     """
-    model = new_classifier(
-        start, outputs=outputs, classifier=config.classifier, pooling=config.pooling, conjoin=config.conjoin,
-        seed=config.seed,
-    )  # fmt: skip
+    model = new_classifier(start, config, outputs=outputs)
     if config.mode == "lora":
         try:
             add_lora(

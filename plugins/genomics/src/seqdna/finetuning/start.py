@@ -1,7 +1,7 @@
 """The model that fine-tuning starts from: a checkpoint with a new head, or fresh weights.
 
     start = open_start(config)                    # reads and checks, builds nothing
-    model = new_classifier(start, outputs=3, pooling="mean", conjoin=False, seed=0)
+    model = new_classifier(start, config, outputs=3)
 
 All weights of the backbone come from the checkpoint, by name and strictly; only the head is fresh.
 """
@@ -70,6 +70,8 @@ def open_start(config: FinetuneConfig) -> Start:
             raise unknown_name("--pooling", pooling, POOLINGS)
     if config.conjoin and start.config.both_strands:
         raise UserError(f"--conjoin: {start.name} reads both strands already; leave it out.")
+    if config.strand_specific and not start.config.both_strands:
+        raise UserError(f"--strand_specific: {start.name} reads one strand and is specific to it; leave it out.")
     if config.mode in ("frozen", "probe", "lora") and not start.pretrained and config.mode != "probe":
         raise UserError(
             f"--mode {config.mode} needs a pretrained model, and {start.source} gives fresh weights; name a run folder "
@@ -124,18 +126,13 @@ def check_tokenizer(start: Start) -> None:
         raise UserError(f"{start.source}: the tokenizer does not match the model: {wrong}.")
 
 
-def new_classifier(
-    start: Start, *, outputs: int, pooling: str, conjoin: bool, seed: int, classifier: str = "linear"
-) -> DNAModel:
+def new_classifier(start: Start, options: FinetuneConfig, *, outputs: int) -> DNAModel:
     """Build the model with a fresh head, over the checkpoint's backbone where there is one.
 
     Args:
         start: Where from.
+        options: What kind of head; their seed is the head's, and the backbone's where it is fresh.
         outputs: Outputs of the head.
-        pooling: How it pools positions.
-        conjoin: It averages over both strands in evaluation.
-        seed: Of the head, and of the backbone where it is fresh.
-        classifier: The kind of head: "linear" or "conv".
 
     Raises:
         UserError: The model has no classification head, or the checkpoint lacks a weight of the backbone.
@@ -144,12 +141,13 @@ def new_classifier(
         start.config,
         head="sequence_classification",
         num_classes=outputs,
-        pooling=pooling,  # type: ignore[arg-type]
-        classifier=classifier,  # type: ignore[arg-type]
+        classifier=options.classifier,
+        pooling=options.pooling,  # type: ignore[arg-type]
+        strand_specific=options.strand_specific,
         conjoin_train=False,
-        conjoin_eval=conjoin,
+        conjoin_eval=options.conjoin,
     )
-    seed_everything(seed)
+    seed_everything(options.seed)
     model = build_model(config)
     assert isinstance(model, DNAModel)
     model.name = start.name

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from seqdna.configs.models import GenomeConfig
 from seqdna.models.heads import ConvHead
-from seqdna.models.strands import from_strands, rc_ids, seq_of_strands, to_strands
+from seqdna.models.strands import from_strands, rc_ids, seq_of_given, seq_of_strands, to_strands
 from seqsuite.errors import UserError, unknown_name
 from seqsuite.mixers.base import Scratch, chunks
 from seqsuite.models.base import Model, padding_of
@@ -40,10 +40,11 @@ class DNAModel(Model):
         """Make the classification head, if there is one, and the complement table."""
         config = self.config
         self.score = None
+        width = config.d_model * (2 if config.strand_specific else 1)
         if config.head == "sequence_classification" and config.classifier == "conv":
-            self.score = ConvHead(config.d_model, config.num_classes)
+            self.score = ConvHead(width, config.num_classes)
         elif config.head == "sequence_classification":
-            self.score = nn.Linear(config.d_model, config.num_classes, bias=bias)
+            self.score = nn.Linear(width, config.num_classes, bias=bias)
             nn.init.normal_(self.score.weight, std=config.initializer_range)
             if self.score.bias is not None:
                 nn.init.zeros_(self.score.bias)
@@ -141,11 +142,16 @@ class DNAModel(Model):
         return self.encode(input_ids, seq), seq
 
     def _head(self, rows: Tensor, seq: Seq | None, *, strands: int) -> Tensor:
+        if self.score is None:
+            return self.logits_of(rows, strands=strands)
+        if self.config.strand_specific:
+            rows, strands = from_strands(rows), 1
+            seq = None if seq is None else seq_of_given(seq)
         if isinstance(self.score, ConvHead):
-            return self.score(rows, None if seq is None else seq.valid).unflatten(0, (strands, -1)).mean(0)
-        if self.score is not None:
-            return self.score(self._pooled(rows, seq)).unflatten(0, (strands, -1)).mean(0)
-        return self.logits_of(rows, strands=strands)
+            outputs = self.score(rows, None if seq is None else seq.valid)
+        else:
+            outputs = self.score(self._pooled(rows, seq))
+        return outputs.unflatten(0, (strands, -1)).mean(0)
 
     def logits_of(self, rows: Tensor, *, strands: int) -> Tensor:
         """Return vocabulary logits (B, L, V) of the features of one or both strands' rows (R, L, D)."""

@@ -67,6 +67,12 @@ def seq_of_strands(seq: Seq | None) -> Seq | None:
     return Seq(valid, segment, "right" if valid is None else None)
 
 
+def seq_of_given(seq: Seq) -> Seq:
+    """Return the `Seq` of the given strand's rows: the first half of what `seq_of_strands` made."""
+    valid, segment = (None if each is None else each.chunk(2)[0] for each in (seq.valid, seq.segment))
+    return Seq(valid, segment, "right" if valid is None else None)
+
+
 class RCLift(nn.Module):
     """Lift a module (B, L, D) to (B, L, D) to an RC-equivariant one (B, L, 2D) to (B, L, 2D).
 
