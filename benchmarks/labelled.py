@@ -6,8 +6,9 @@
 Sets: splice and promoter (Arabidopsis, split by position as given in their files) and uci (primate splice junctions,
 80/10/10 at random, stratified, another split for every seed; all models of a seed share it). Linear models are
 fitted once a split, on the cropped sequences and on whole ones; networks once a seed, the weights chosen by the
-validation accuracy. The pretrained model and the same one from scratch have the same options; the CNN has its own
-learning rate and number of epochs.
+validation accuracy. The pretrained model and the same one from scratch have the same options, a convolutional head
+that tells the strands apart among them; the CNN, which is that head on the bases alone, has its own learning rate
+and number of epochs.
 
 What is done lies under --work and is not done again: call it again after --minutes, Ctrl-C or a crash. What there
 is so far is printed and written as results/labelled-<date>.json with "complete": false and a list of what is
@@ -48,7 +49,7 @@ class Setting:
     Attributes:
         file: Name in the data folder.
         given_split: The file has a split column; else every seed draws 80/10/10.
-        pooling: How the model's positions become one vector.
+        classifier: The model's head.
         crop: The middle bases that the networks see; 0 for all.
         batch_size: Rows of a step.
         epochs: Of the model.
@@ -60,7 +61,7 @@ class Setting:
 
     file: str
     given_split: bool
-    pooling: str
+    classifier: str = "conv"
     crop: int = 0
     batch_size: int = 64
     epochs: float = 4.0
@@ -71,11 +72,11 @@ class Setting:
 
 
 SETS = {
-    "splice": Setting("arabidopsis_chr1_splice_400bp.csv.gz", True, "centre", crop=200),
-    "promoter": Setting("arabidopsis_chr1_promoter_300bp.csv.gz", True, "mean"),
-    "uci": Setting(
-        "uci_splice_junctions_60bp.csv.gz", False, "centre", batch_size=32, epochs=15.0, cnn_epochs=30.0
+    "splice": Setting(
+        "arabidopsis_chr1_splice_400bp.csv.gz", True, crop=200, batch_size=32, epochs=3.0
     ),
+    "promoter": Setting("arabidopsis_chr1_promoter_300bp.csv.gz", True, epochs=2.0),
+    "uci": Setting("uci_splice_junctions_60bp.csv.gz", False, batch_size=32, epochs=10.0, cnn_epochs=30.0),
 }  # fmt: skip
 
 
@@ -182,7 +183,8 @@ def options_of(piece: Piece, setting: Setting, table: Path, arguments: argparse.
         str(table),
         model=arguments.pretrained,
         from_scratch=piece.kind != "pretrained",
-        pooling=setting.pooling,
+        classifier="linear" if piece.kind == LINEAR else setting.classifier,
+        strand_specific=piece.kind in ("scratch", "pretrained"),
         crop=setting.crop,
         batch_size=setting.batch_size,
         epochs=setting.cnn_epochs if cnn else setting.epochs,
@@ -276,7 +278,7 @@ def linear(options: Any) -> dict[str, Any]:
 def key_of(piece: Piece, setting: Setting, data: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return what a finished piece depends on; another key means another measurement."""
     used = dataclasses.asdict(setting)
-    mine = {"cnn": ("cnn_epochs", "cnn_lr"), LINEAR: ()}.get(piece.kind, ("pooling", "epochs", "lr"))
+    mine = {"cnn": ("cnn_epochs", "cnn_lr"), LINEAR: ()}.get(piece.kind, ("classifier", "epochs", "lr"))
     wanted = (*mine, "file", "crop", *(("batch_size", "mutate") if piece.kind != LINEAR else ()))
     key = {name: used[name] for name in wanted} | {"seed": piece.seed, "limit": arguments.limit}
     key["data_sha256"] = file_hash(data / setting.file)
@@ -451,7 +453,7 @@ def result_of(
 
 def settings_of(arguments: argparse.Namespace) -> dict[str, Setting]:
     """Return the chosen sets with what the flags change."""
-    fields = ("pooling", "crop", "batch_size", "epochs", "lr", "mutate", "cnn_epochs", "cnn_lr")
+    fields = ("classifier", "crop", "batch_size", "epochs", "lr", "mutate", "cnn_epochs", "cnn_lr")
     changed = {name: value for name in fields if (value := getattr(arguments, name)) is not None}
     names = [name.strip() for name in arguments.sets.split(",") if name.strip()]
     unknown = [name for name in names if name not in SETS]
@@ -472,7 +474,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     kinds = (LINEAR, *NETWORKS)
     parser.add_argument("--only", nargs="+", choices=kinds, default=kinds, help="measure these kinds in this call")
     own = parser.add_argument_group("hyper-parameters of all chosen sets (default: as in SETS)")
-    own.add_argument("--pooling")
+    own.add_argument("--classifier", choices=("linear", "conv"))
     for name in ("crop", "batch_size"):
         own.add_argument(f"--{name}", type=int)
     for name in ("epochs", "lr", "mutate", "cnn_epochs", "cnn_lr"):

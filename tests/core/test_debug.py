@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import seqsuite
-from seqsuite.ops import causal_conv1d, selective_scan
-from seqsuite.ops._debug import NonFiniteError
+from seqsuite.errors import UnknownNameError
+from seqsuite.ops import NonFiniteError, causal_conv1d, delta_rule, rnn_scan, selective_scan
 
 
 @pytest.fixture
@@ -72,6 +72,26 @@ def test_state_is_named_in_step(watching):
     state[0].ssm[1, 2, 3] = torch.nan
     with pytest.raises(NonFiniteError, match=r"layer 0, Mamba: .*(state|output)"):
         model.step(torch.zeros(2, dtype=torch.long), state)
+
+
+def test_a_weight_has_no_steps(watching):
+    weight = torch.zeros(1, 3, 4, 4)
+    weight[0, 2, 1, 3] = torch.nan
+    with pytest.raises(NonFiniteError, match=r"operand: weight is NaN at row 0, channel \[2, 1, 3\] \(1 of 48"):
+        rnn_scan(torch.zeros(2, 5, 3, 4), weight, cell="gru")
+
+
+def test_tensors_in_a_pair_are_looked_at(watching):
+    q, b = torch.zeros(2, 5, 1, 3), torch.zeros(2, 5, 1, 3)
+    b[1, 3, 0, 2] = torch.nan
+    with pytest.raises(NonFiniteError, match=r"operand: remove\[1\] is NaN at row 1, step 3, channel \[0, 2\]"):
+        delta_rule(q, q, q, None, remove=(q, b))
+
+
+def test_a_misspelt_word_is_named_instead_of_looking_at_nothing(monkeypatch):
+    monkeypatch.setenv("SEQSUITE_DEBUG", "nna")
+    with pytest.raises(UnknownNameError, match=r"^Unknown value of SEQSUITE_DEBUG 'nna'. Did you mean 'nan'\?$"):
+        causal_conv1d(torch.zeros(1, 3, 2), torch.zeros(2, 2))
 
 
 def test_nothing_is_looked_at_without_it(monkeypatch):

@@ -142,7 +142,8 @@ def _paths(problems: list[str]) -> tuple[OperatorPath, ...]:
         try:
             told = explain_backend(name)
         except UserError as error:
-            problems.append(str(error))
+            if str(error) not in problems:  # a misspelt variable is one problem, not one of each operator
+                problems.append(str(error))
             continue
         why = "; ".join(f"{path}: {reason}" for path, reason in told.rejected.items())
         rows.append(OperatorPath(name, device, told.backend, f"{told.asked_by}; not {why}", operator.kernels))

@@ -40,5 +40,14 @@ def suggest(name: str, options: Iterable[str]) -> str:
 
 
 def unknown_name(kind: str, name: str, options: Iterable[str]) -> UnknownNameError:
-    """Build the error for an unknown `kind` (model, mixer, command, option) called `name`."""
+    """Build the error for a name that is in no table.
+
+    Args:
+        kind: What it would be: model, mixer, command, option.
+        name: What was asked for.
+        options: The names that exist.
+
+    Returns:
+        The error, to be raised; its line suggests near names.
+    """
     return UnknownNameError(f"Unknown {kind} {name!r}.{suggest(name, options)}")

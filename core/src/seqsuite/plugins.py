@@ -54,7 +54,17 @@ class Plugin:
     commands: Table = field(default_factory=dict)
 
     def table(self, kind: str) -> Table:
-        """Return the table of one kind, one of `KINDS`."""
+        """Return the table of one kind.
+
+        Args:
+            kind: One of `KINDS`.
+
+        Returns:
+            Names to targets, "module:attribute".
+
+        Raises:
+            UnknownNameError: There is no such kind.
+        """
         if kind not in KINDS:
             raise unknown_name("kind of table", kind, KINDS)
         return getattr(self, kind)
@@ -107,7 +117,15 @@ def refresh() -> None:
 
 
 def names(kind: str, pattern: str = "*") -> dict[str, str]:
-    """Return ``name -> plugin name`` of all entries of one kind that match a wildcard."""
+    """Return the entries of one kind that match a wildcard, of all plugins.
+
+    Args:
+        kind: One of `KINDS`.
+        pattern: The wildcard, as in file names.
+
+    Returns:
+        Names to the names of their plugins.
+    """
     found: dict[str, str] = {}
     for plugin in discover().values():
         for name in plugin.table(kind):
@@ -126,6 +144,13 @@ def import_target(target: str) -> Any:
 
 def lookup(kind: str, name: str) -> Any:
     """Resolve one name of one kind to the object behind it.
+
+    Args:
+        kind: One of `KINDS`.
+        name: The name in that table.
+
+    Returns:
+        The object, imported.
 
     Raises:
         UnknownNameError: The name is in no table; near names are suggested.

@@ -287,7 +287,7 @@ def test_listops_operators_by_hand():
         ("copying", {"length": 4, "shortest": 9}, r"shortest must be between 1 and length \(4\), not 9"),
         ("copying", {"letters": 1}, "letters must be at least 2"),
         ("selective_copying", {"length": 4, "tokens": 5}, "tokens must be between 1 and the shortest length, not 5"),
-        ("mqar", {"length": 15}, "lengths must be even, not 15"),
+        ("mqar", {"length": 15}, "length must be even, not 15$"),
         ("mqar", {"spacing": 3}, "spacing must be at least 4"),
         ("joint_recall", {"keys": 20}, "keys must not be above most_keys, 20 and 16"),
         ("joint_recall", {"length": 20}, "length must not be above most_contexts, 20 and 16"),

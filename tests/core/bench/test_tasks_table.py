@@ -82,6 +82,17 @@ def test_every_task_trains_in_the_debug_preset(name):
     assert cell.loss is not None
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_trains_at_the_sizes_of_the_small_preset(name):
+    """The task as the preset has it, with a model of one narrow block and few rows."""
+    training = training_for("small", name, {**TINY, "n_layer": 1, "steps": 4, "test_rows": 2}, {})
+    task = create_task(name, training.task)
+    cell = train_cell(task, Row("gru", "gru", {}), training, 0)
+    assert set(cell.accuracy) == {1, 2, 4}
+    assert cell.loss is not None
+    assert 0 < cell.loss < 2 * torch.tensor(float(task.vocab_size)).log() + 1
+
+
 def test_every_preset_fits_every_task():
     for preset in PRESETS:
         for name in TASKS:
@@ -220,6 +231,8 @@ def test_the_command_prints_a_table_and_json(program, capsys, tmp_path):
         (["--tasks", "parit"], "Unknown task 'parit'. Did you mean 'parity'?"),
         (["--mixers", "mamba*0"], "'mamba*0' is no part of a pattern"),
         (["--lr", "0"], "lr must be above 0"),
+        (["--lr", "x"], "--lr: expected float, got 'x'."),
+        (["--tasks", ""], "--tasks: expected a list, as in 'a,b', got ''."),
         (["--step", "4"], "unknown flag '--step'. Did you mean '--steps'"),
     ],
 )

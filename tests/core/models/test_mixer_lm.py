@@ -109,3 +109,31 @@ def test_other_layers_are_refused():
         config_from_published(raw | {"ssm_cfg": {"layer": "Mamba2"}})
     with pytest.raises(UserError, match=r"attention or MLP"):
         config_from_published(raw | {"attn_layer_idx": [1]})
+
+
+@pytest.mark.parametrize(
+    ("ids", "error", "message"),
+    [
+        (torch.tensor([[3, 999]]), ValueError, "^input_ids must be token ids from 0 to 15, got 3 to 999$"),
+        (torch.tensor([[-1, 3]]), ValueError, "^input_ids must be token ids from 0 to 15, got -1 to 3$"),
+        (torch.zeros(2, 4), TypeError, "^input_ids must be integers, not torch.float32$"),
+        (torch.tensor([1, 2]), ValueError, r"^input_ids must be \(B, L\), got \(2,\)$"),
+    ],
+)
+def test_what_is_no_token_is_named(ids, error, message):
+    model = build()
+    for view in (model, model.prefill):
+        with pytest.raises(error, match=message):
+            view(ids)
+    with pytest.raises(ValueError, match=r"^token must be \(B,\), got \(1, 1\)$"):
+        model.step(torch.tensor([[1]]), model.init_state(1))
+
+
+def test_a_state_of_another_stack_is_refused():
+    model = build()
+    state = model.init_state(1)
+    for other in (state[:-1], (*state, state[0])):
+        with pytest.raises(ValueError, match=rf"^state must have one part for each of the 2 blocks, got {len(other)}$"):
+            model.prefill(torch.zeros(1, 3, dtype=torch.long), other)
+        with pytest.raises(ValueError, match=r"^state must have one part for each of the 2 blocks"):
+            model.step(torch.zeros(1, dtype=torch.long), other)

@@ -322,7 +322,7 @@ def test_a_shape_that_does_not_fit_is_named(name: str, shape: tuple[int, ...], m
 
 @pytest.mark.parametrize("size", [0, 3, 256, -4])
 def test_a_chunk_size_out_of_range_is_named(size: int) -> None:
-    with pytest.raises(ValueError, match=f"^chunk_size must be a power of two up to 128, got {size}$"):
+    with pytest.raises(ValueError, match=f"^chunk_size must be a power of two from 1 to 128, got {size}$"):
         call(draw(), chunk_size=size)
 
 

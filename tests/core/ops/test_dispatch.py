@@ -68,6 +68,23 @@ def test_unknown_names_suggest_the_near_one() -> None:
         explain_backend("selectiv_scan")
 
 
+@pytest.mark.parametrize("name", ["", None, 3])
+def test_what_is_no_name_is_no_path(name: object) -> None:
+    with pytest.raises(UnknownNameError, match=rf"^Unknown backend '{name}'. Known: portable, reference, triton.$"):
+        use_backend(name).__enter__()  # type: ignore[arg-type]
+    if name is not None:  # None asks for nothing
+        with pytest.raises(UnknownNameError, match=rf"^Unknown backend '{name}'."):
+            selective_scan(*call(), backend=name)  # type: ignore[arg-type]
+
+
+def test_a_misspelt_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQSUITE_BACKEND", "portabel")
+    with pytest.raises(
+        UnknownNameError, match=r"^Unknown value of SEQSUITE_BACKEND 'portabel'. Did you mean 'portable'"
+    ):
+        selective_scan(*call())
+
+
 def test_importing_the_operators_loads_neither_torch_nor_triton() -> None:
     program = "import sys, seqsuite.ops; sys.exit('torch' in sys.modules or 'triton' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

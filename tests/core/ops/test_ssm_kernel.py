@@ -373,5 +373,5 @@ def test_what_does_not_fit_is_named() -> None:
 def test_an_operand_of_the_kernel_that_does_not_fit_is_named(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ssm_kernel(**parameters(1) | {"length": 5} | change)
-    with pytest.raises(TypeError, match=r"^B must be complex, not torch.float64$"):
+    with pytest.raises(TypeError, match=r"^B must be complex64 or complex128, not torch.float64$"):
         ssm_kernel(**parameters(1) | {"length": 5, "B": normal(2, 6).real})

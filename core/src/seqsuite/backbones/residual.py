@@ -36,12 +36,29 @@ class Block(nn.Module):
         self.residual_in_fp32 = residual_in_fp32
 
     def add(self, hidden: Tensor, residual: Tensor | None) -> Tensor:
-        """Return the stream with the branch added."""
+        """Add a branch to the stream.
+
+        Args:
+            hidden: (B, L, D) the branch: the block before, or the embedding.
+            residual: (B, L, D) the stream; None before the first block.
+
+        Returns:
+            The stream (B, L, D), float32 where the block keeps it so.
+        """
         total = hidden if residual is None else hidden + residual
         return total.float() if self.residual_in_fp32 and total.dtype != torch.float64 else total
 
     def forward(self, hidden: Tensor, residual: Tensor | None, *, seq: Seq | None = None) -> tuple[Tensor, Tensor]:
-        """Run one block over (B, L, D)."""
+        """Run one block.
+
+        Args:
+            hidden: (B, L, D) the branch of the block before.
+            residual: (B, L, D) the stream; None before the first block.
+            seq: Lengths, packing and resets of the batch.
+
+        Returns:
+            The branch and the stream, each (B, L, D).
+        """
         residual = self.add(hidden, residual)
         return self.mixer(self.norm(residual), seq=seq), residual
 
@@ -90,7 +107,15 @@ class ResidualStack(nn.Module):
         self.norm_f = norm_f
 
     def forward(self, x: Tensor, *, seq: Seq | None = None) -> Tensor:
-        """Run every block and normalise."""
+        """Run every block and normalise.
+
+        Args:
+            x: (B, L, D).
+            seq: Lengths, packing and resets of the batch.
+
+        Returns:
+            The features (B, L, D).
+        """
         hidden, residual = x, None
         for index, block in enumerate(self.layers):
             run: Any = partial(block, seq=seq)
@@ -102,7 +127,20 @@ class ResidualStack(nn.Module):
     def prefill(
         self, x: Tensor, state: Sequence[State] | None = None, *, seq: Seq | None = None
     ) -> tuple[Tensor, tuple[State, ...]]:
-        """Run a chunk from a state (one per block; None: the start) to a state."""
+        """Run a chunk from a state to a state.
+
+        Args:
+            x: (B, L, D).
+            state: One of each block's mixer; None: the start.
+            seq: Lengths, packing and resets of the chunk.
+
+        Returns:
+            The normalised features (B, L, D), and the state of each block behind the chunk.
+
+        Raises:
+            ValueError: If the state is not one a block, or shapes do not fit.
+        """
+        self._require_states(state)
         hidden, residual, states = x, None, []
         for index, block in enumerate(self.layers):
             residual = block.add(hidden, residual)  # type: ignore[operator]
@@ -113,7 +151,19 @@ class ResidualStack(nn.Module):
         return self._finish(hidden, residual), tuple(states)
 
     def step(self, x_t: Tensor, state: Sequence[State]) -> tuple[Tensor, tuple[State, ...]]:
-        """Run one step (B, D)."""
+        """Run one step.
+
+        Args:
+            x_t: (B, D).
+            state: One of each block's mixer.
+
+        Returns:
+            The normalised features (B, D), and the state of each block behind the step.
+
+        Raises:
+            ValueError: If the state is not one a block, or shapes do not fit.
+        """
+        self._require_states(state)
         hidden, residual, states = x_t, None, []
         for index, (block, before) in enumerate(zip(self.layers, state, strict=True)):
             residual = block.add(hidden, residual)  # type: ignore[operator]
@@ -159,6 +209,10 @@ class ResidualStack(nn.Module):
             block.mixer.init_state(batch_size, device=device, dtype=dtype, max_length=max_length)  # type: ignore
             for block in self.layers
         )
+
+    def _require_states(self, state: Sequence[State] | None) -> None:
+        if state is not None and len(state) != len(self.layers):
+            raise ValueError(f"state must have one part for each of the {len(self.layers)} blocks, got {len(state)}")
 
     def _look(self, index: int, run: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
         """Run a layer; under SEQSUITE_DEBUG=nan say where the first NaN or infinity comes from."""

@@ -369,5 +369,10 @@ def _readable(message: str) -> str:
         return f"missing: {', '.join(name.rpartition('.')[2].upper() for name in missing[1].split(', '))}."
     message = re.sub(r"^Parser key \"([^\"]+)\": ?", r"--\1: ", message)
     message = re.sub(r"<class '(\w+)'>", r"\1", message)
+    union = re.search(r"^(--\S+: )?Does not validate .*? Subtypes: \[(.*?)\] .*Given value: ?(.*)$", message, re.DOTALL)
+    if union:
+        kinds = [kind for kind in union[2].split(", ") if kind != "NoneType"]
+        return f"{union[1] or ''}expected {' or '.join(kinds)}, got {union[3]!r}."
     message = re.sub(r"Expected an? (?:typing\.Literal\[(.*?)\])?", lambda m: f"expected {m[1] or ''}", message)
-    return re.sub(r"\. Got value: (.*)$", r", got '\1'.", message)
+    message = message.replace("expected tuple", "expected a list, as in 'a,b'")
+    return re.sub(r"\. Got value: ?(.*)$", r", got '\1'.", message)

@@ -42,7 +42,15 @@ def item_seed(seed: int, *keys: int) -> int:
 
 
 def item_rng(seed: int, *keys: int) -> np.random.Generator:
-    """Return a fresh NumPy generator for one item, seeded by `item_seed`."""
+    """Return a fresh NumPy generator for one item, seeded by `item_seed`.
+
+    Args:
+        seed: The run's seed.
+        keys: Whole numbers that name the item (epoch, index, ...); their order matters.
+
+    Returns:
+        A generator that is a function of these numbers only.
+    """
     return np.random.Generator(np.random.PCG64(item_seed(seed, *keys)))
 
 
@@ -69,14 +77,32 @@ class ShuffledOrder:
         self._keys: list[int] = []
 
     def locate(self, position: int) -> tuple[int, int]:
-        """Return ``(epoch, index)`` of the sample at `position` (0, 1, 2, ... without end)."""
+        """Return which sample stands at a place of the endless order.
+
+        Args:
+            position: 0, 1, 2, ... without end.
+
+        Returns:
+            ``(epoch, index)``.
+
+        Raises:
+            ValueError: The position is negative.
+        """
         if position < 0:
             raise ValueError(f"a position is never negative, got {position}")
         epoch, rank = divmod(position, self.n)
         return epoch, self.index(epoch, rank)
 
     def index(self, epoch: int, rank: int) -> int:
-        """Return the item at place `rank` of `epoch`: for a fixed epoch a permutation of ``range(n)``."""
+        """Return which sample stands at a place of one epoch: a permutation of ``range(n)``.
+
+        Args:
+            epoch: 0, 1, 2, ...
+            rank: The place, 0 to n - 1.
+
+        Returns:
+            The sample's index.
+        """
         if epoch != self._epoch:
             self._keys = [item_seed(self.seed, epoch, number) for number in range(_ROUNDS)]
             self._epoch = epoch

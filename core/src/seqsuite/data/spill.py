@@ -39,7 +39,10 @@ class Spill:
         self._count = 0
 
     def __call__(self, *shape: int) -> Tensor:
-        """Return an uninitialised tensor of a shape; its space is free again when the last reference is gone.
+        """Return an uninitialised tensor; its space is free again when the last reference is gone.
+
+        Args:
+            shape: Its sizes.
 
         Raises:
             UserError: The disk has no room for it.

@@ -28,13 +28,33 @@ class WindowState(NamedTuple):
     window: Tensor
 
 
-class FiniteFilter(Mixer):
+class ActivatedOutput(Mixer):
+    """A mixer that ends in GELU and a linear map, with a gate or without.
+
+    Attributes:
+        out_proj: The linear map; with a gate (GLU) it has twice the width.
+        gated: Whether it has.
+    """
+
+    out_proj: nn.Linear
+    gated: bool
+
+    @torch.no_grad()
+    def scale_output(self, factor: float) -> None:
+        """Scale the output's values, not their gate; see `Mixer.scale_output`."""
+        self.out_proj.weight[: self.d_model].mul_(factor)
+
+    def contract(self, y: Tensor) -> Tensor:
+        """Activate and map the mixed (..., D) to the output (..., D)."""
+        y = self.out_proj(F.gelu(y))
+        return F.glu(y, dim=-1) if self.gated else y
+
+
+class FiniteFilter(ActivatedOutput):
     """A learned filter of fixed length, then GELU and a linear map.
 
     Attributes:
         D: (D,) skip.
-        out_proj: The linear map; with a gate (GLU) it has twice the width.
-        gated: Whether it has.
         recompute: Keep no spectra for the backward pass; see `seqsuite.ops.long_conv`.
     """
 
@@ -42,8 +62,6 @@ class FiniteFilter(Mixer):
     reversible: ClassVar[bool] = True
 
     D: nn.Parameter
-    out_proj: nn.Linear
-    gated: bool
     recompute: bool
 
     def taps(self) -> Tensor:
@@ -54,16 +72,6 @@ class FiniteFilter(Mixer):
     def reach(self) -> int:
         """K, the number of taps."""
         raise NotImplementedError
-
-    @torch.no_grad()
-    def scale_output(self, factor: float) -> None:
-        """Scale the output's values, not their gate; see `Mixer.scale_output`."""
-        self.out_proj.weight[: self.d_model].mul_(factor)
-
-    def contract(self, y: Tensor) -> Tensor:
-        """Activate and map the filtered (..., D) to the output (..., D)."""
-        y = self.out_proj(F.gelu(y))
-        return F.glu(y, dim=-1) if self.gated else y
 
     def forward(self, x: Tensor, *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
         """Filter a whole sequence; see `Mixer.forward`."""

@@ -259,7 +259,8 @@ class StateSpaceMixer(Mixer):
     def _convolve(self, x: Tensor, k: Tensor, D: Tensor | None, **options: Any) -> Tensor:
         """Convolve (B, L, H) with kernels (C, H, L) to (B, L, C H)."""
         taps = k.permute(2, 0, 1).flatten(1)
-        return long_conv(x.repeat(1, 1, len(k)), taps, D=None if D is None else D.flatten(), **options)
+        x = x if len(k) == 1 else x.repeat(1, 1, len(k))
+        return long_conv(x, taps, D=None if D is None else D.flatten(), **options)
 
     def _finish(self, y: Tensor) -> Tensor:
         """Activate and project (..., C H) to (..., D)."""

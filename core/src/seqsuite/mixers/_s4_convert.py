@@ -107,6 +107,14 @@ def s4d_from_published(
 ) -> dict[str, Tensor]:
     """Return the parameters of `S4D` from those of a minimal layer or of a block in diagonal mode.
 
+    Args:
+        state: The published tensors by name.
+        real_transform: What the block makes of its parameter of -Re A.
+        imag_transform: Likewise for the imaginary part.
+
+    Returns:
+        The tensors by the names of `S4D`.
+
     Raises:
         UserError: A tensor is missing or unknown.
     """

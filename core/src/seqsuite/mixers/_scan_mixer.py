@@ -60,11 +60,6 @@ class ScanMixer(ProjectedMixer):
         h, last = linear_scan(*self.recurrence(inner), initial_state=start, return_final_state=True, seq=seq)
         return self.read_out(inner, h), self._leave(last)
 
-    def prefill(self, x: Tensor, state: tuple | None = None, *, seq: Seq | None = None) -> tuple[Tensor, ScanState]:
-        """Mix a chunk from a state to a state; see `Mixer.prefill`."""
-        y, after = self.mix_from(self.expand(x), state, seq=seq)
-        return self.contract(y), after
-
     def step(self, x_t: Tensor, state: tuple) -> tuple[Tensor, ScanState]:
         """Mix one step (B, D)."""
         inner = self.expand(x_t)

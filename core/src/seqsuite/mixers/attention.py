@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from seqsuite.errors import UserError
 from seqsuite.mixers._heads import most_heads
+from seqsuite.mixers._rotary import cos_sin
 from seqsuite.mixers.base import Mixer, ProjectedMixer, reverse_seq, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq, attention
@@ -58,10 +59,7 @@ def rotate(x: Tensor, place: Tensor, base: float) -> Tensor:
         base: Of the frequencies.
     """
     half = x.shape[-1] // 2
-    rate = base ** (-torch.arange(half, device=x.device, dtype=torch.float64) / half)
-    angle = place.double()[..., None, None] * rate  # (B, L, 1, K / 2)
-    kind = state_dtype(x.dtype)
-    cos, sin = angle.cos().to(kind), angle.sin().to(kind)
+    cos, sin = cos_sin(place[..., None], half, base, span=half, dtype=state_dtype(x.dtype))  # (B, L, 1, K / 2)
     first, second, rest = x.split((half, half, x.shape[-1] - 2 * half), dim=-1)
     turned = (first * cos - second * sin, first * sin + second * cos)
     return torch.cat((*(part.to(x.dtype) for part in turned), rest), -1)
@@ -179,25 +177,18 @@ class Attention(ProjectedMixer):
         if reverse:
             turned = tuple(stream.flip(1) for stream in inner)
             return self.mix(turned, seq=reverse_seq(seq)).flip(1)
-        place, _ = places(seq, inner[0].shape[1], inner[0].new_zeros(len(inner[0]), dtype=torch.float64))
+        place, _ = places(seq, inner[0].shape[1], inner[0].new_zeros(len(inner[0]), dtype=torch.long))
         q, k, v = self._heads(inner, place)
         return self._attend(q, k, v, seq=seq)
-
-    def prefill(
-        self, x: Tensor, state: tuple | None = None, *, seq: Seq | None = None
-    ) -> tuple[Tensor, AttentionState]:
-        """Mix a chunk from a state to a state; see `Mixer.prefill`.
-
-        Raises:
-            seqsuite.errors.UserError: Without a window, if the document grows beyond `max_length`.
-        """
-        y, after = self.mix_from(self.expand(x), state, seq=seq)
-        return self.contract(y), after
 
     def mix_from(
         self, inner: tuple[Tensor, ...], state: tuple | None, *, seq: Seq | None = None
     ) -> tuple[Tensor, AttentionState]:
-        """Attend from a state to a state."""
+        """Attend from a state to a state.
+
+        Raises:
+            seqsuite.errors.UserError: Without a window, if the document grows beyond `max_length`.
+        """
         self._require_causal()
         if state is None:
             state = self.init_state(len(inner[0]), device=inner[0].device, dtype=inner[0].dtype)
@@ -217,8 +208,8 @@ class Attention(ProjectedMixer):
 
     def step(self, x_t: Tensor, state: tuple) -> tuple[Tensor, AttentionState]:
         """Mix one step (B, D)."""
-        y, after = self.prefill(x_t.unsqueeze(1), state)
-        return y[:, 0], after
+        y, after = self.mix_from(self.expand(x_t.unsqueeze(1)), state)
+        return self.contract(y)[:, 0], after
 
     def init_state(
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None

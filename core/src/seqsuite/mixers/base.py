@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from seqsuite.mixers._checks import checked
 from seqsuite.ops import Seq
 
 State = tuple[Any, ...]
@@ -50,6 +51,13 @@ class Mixer(nn.Module):
         super().__init__()
         self.d_model = d_model
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Put a check of the input in front of the views that the subclass defines."""
+        super().__init_subclass__(**options)
+        for name in ("forward", "prefill", "step"):
+            if name in cls.__dict__:
+                setattr(cls, name, checked(name, cls.__dict__[name]))
+
     def mark_parameters(self) -> None:
         """Mark the parameters that the class names in `no_decay` and `no_reinit`."""
         for mark, names in (("_no_weight_decay", self.no_decay), ("_no_reinit", self.no_reinit)):
@@ -66,7 +74,11 @@ class Mixer(nn.Module):
         raise NotImplementedError
 
     def scale_output(self, factor: float) -> None:
-        """Scale the initial output projection: a stack divides it by the root of its residual branches."""
+        """Scale the initial output projection, in place.
+
+        Args:
+            factor: A stack gives 1 / sqrt(number of its residual branches), so that their sum keeps its size.
+        """
 
     def forward(self, x: Tensor, *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
         """Mix a whole sequence.
@@ -75,15 +87,47 @@ class Mixer(nn.Module):
             x: (B, L, D).
             seq: Lengths, packing and resets of the batch.
             reverse: Run from right to left; only where `reversible`.
+
+        Raises:
+            TypeError: If x is no floating-point tensor, or `seq` no `Seq`.
+            ValueError: If shapes do not fit, or there is no step. So for `prefill` and `step`, whose state must have
+                the rows of the input.
         """
         raise NotImplementedError
 
     def prefill(self, x: Tensor, state: State | None = None, *, seq: Seq | None = None) -> tuple[Tensor, State]:
-        """Mix a chunk (B, L, D) from a state (None: the start) and return the output and the state behind it."""
+        """Mix a chunk of a sequence from a state to a state.
+
+        Args:
+            x: (B, L, D).
+            state: The state before the chunk; None: the start. It is not changed.
+            seq: Lengths, packing and resets of the chunk.
+
+        Returns:
+            The output (B, L, D), and the state behind the last valid step.
+
+        Raises:
+            NotImplementedError: The mixer has no recurrent form.
+            TypeError: If an argument is of another kind.
+            ValueError: If shapes do not fit.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no recurrent form")
 
     def step(self, x_t: Tensor, state: State) -> tuple[Tensor, State]:
-        """Mix one step (B, D)."""
+        """Mix one step.
+
+        Args:
+            x_t: (B, D).
+            state: The state before the step; it is not changed.
+
+        Returns:
+            The output (B, D), and the state behind the step.
+
+        Raises:
+            NotImplementedError: The mixer has no recurrent form.
+            TypeError: If an argument is of another kind.
+            ValueError: If shapes do not fit.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no recurrent form")
 
     @property
@@ -138,22 +182,67 @@ class ProjectedMixer(Mixer):
         if self.out_proj is not None:
             self.out_proj.weight.mul_(factor)
 
+    @property
+    def recurrent(self) -> bool:
+        """Whether the mixer has `mix_from`, and with it `prefill` and `step`."""
+        return type(self).mix_from is not ProjectedMixer.mix_from
+
+    def prefill(self, x: Tensor, state: State | None = None, *, seq: Seq | None = None) -> tuple[Tensor, State]:
+        """Mix a chunk from a state to a state; see `Mixer.prefill`."""
+        y, after = self.mix_from(self.expand(x), state, seq=seq)
+        return self.contract(y), after
+
     def expand(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Project (B, L, D) to the inner streams."""
+        """Project the input to the inner streams.
+
+        Args:
+            x: (B, L, D), or (B, D) for one step.
+
+        Returns:
+            Tensors (B, L, ...) or (B, ...), whatever `mix` takes.
+        """
         raise NotImplementedError
 
     def mix(self, inner: tuple[Tensor, ...], *, seq: Seq | None = None, reverse: bool = False) -> Tensor:
-        """Mix the inner streams along the sequence to (B, L, inner width)."""
+        """Mix the inner streams along the sequence.
+
+        Args:
+            inner: What `expand` made.
+            seq: Lengths, packing and resets of the batch.
+            reverse: Run from right to left; only where `reversible`.
+
+        Returns:
+            (B, L, inner width).
+        """
         raise NotImplementedError
 
     def mix_from(
         self, inner: tuple[Tensor, ...], state: State | None, *, seq: Seq | None = None
     ) -> tuple[Tensor, State]:
-        """Mix a chunk of the inner streams from a state to a state: `prefill` without the projections."""
+        """Mix a chunk of the inner streams from a state to a state: `prefill` without the projections.
+
+        Args:
+            inner: What `expand` made.
+            state: The state before the chunk; None: the start.
+            seq: Lengths, packing and resets of the chunk.
+
+        Returns:
+            (B, L, inner width), and the state behind the chunk.
+
+        Raises:
+            NotImplementedError: The mixer has no recurrent form.
+        """
         raise NotImplementedError(f"{type(self).__name__} has no recurrent form")
 
     def contract(self, y: Tensor) -> Tensor:
-        """Project (B, L, inner width) back to (B, L, D)."""
+        """Project the mixed streams back.
+
+        Args:
+            y: (B, L, inner width), or (B, inner width).
+
+        Returns:
+            (B, L, D), or (B, D).
+        """
         assert self.out_proj is not None
         return self.out_proj(y)
 

@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 
 def list_mixers(pattern: str = "*") -> list[str]:
-    """Return the names of the mixers that match a wildcard, sorted."""
+    """Return the names of the mixers that match a wildcard.
+
+    Args:
+        pattern: The wildcard, as in file names.
+
+    Returns:
+        The names, sorted.
+    """
     return sorted(plugins.names("mixers", pattern))
 
 

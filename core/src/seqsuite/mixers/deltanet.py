@@ -125,11 +125,6 @@ class DeltaNet(ProjectedMixer):
         stream = short_conv(self.conv1d, stream, reverse=reverse, seq=seq)
         return self._finish(self._rule(stream, rest, reverse=reverse, seq=seq), rest, seq)
 
-    def prefill(self, x: Tensor, state: tuple | None = None, *, seq: Seq | None = None) -> tuple[Tensor, DeltaNetState]:
-        """Mix a chunk from a state to a state; see `Mixer.prefill`."""
-        y, after = self.mix_from(self.expand(x), state, seq=seq)
-        return self.contract(y), after
-
     def mix_from(
         self, inner: tuple[Tensor, ...], state: tuple | None, *, seq: Seq | None = None
     ) -> tuple[Tensor, DeltaNetState]:

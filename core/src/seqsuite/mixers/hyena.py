@@ -106,14 +106,29 @@ class HyenaFilter(nn.Module):
             self.z.copy_(position_features(self.l_max, self.l_max, self.emb_dim))
 
     def fading(self, length: int, start: int = 0) -> Tensor:
-        """Return the factor (length - start, channels) on the taps from `start` to below `length`."""
+        """Return the factor on the taps, which fades with the distance.
+
+        Args:
+            length: Number of taps, counted from the present step.
+            start: The first one that is wanted.
+
+        Returns:
+            (length - start, channels).
+        """
         place = {"device": self.freq.device, "dtype": self.kind}
         t = torch.arange(start, length, **place)[:, None] / max(1, self.l_max - 1)  # type: ignore[call-overload]
         rates = torch.linspace(*self.rates, self.channels, **place)  # type: ignore[call-overload]
         return torch.exp(-t * rates) + self.shift
 
     def forward(self, length: int, start: int = 0) -> Tensor:
-        """Return the taps (length - start, channels) from `start` to below `length`.
+        """Return the taps of the filter.
+
+        Args:
+            length: Number of taps, counted from the present step.
+            start: The first one that is wanted.
+
+        Returns:
+            (length - start, channels).
 
         Raises:
             UserError: `length` is above `l_max`.

@@ -5,8 +5,10 @@
 where M_ij is the product of the decays of steps j + 1 .. i if j < i, of steps i .. j - 1 if j > i, and 1 if j = i.
 https://arxiv.org/abs/2502.16249. Decays are 1 (LION-LIT), sigmoid(a) for each head (LION-D), or sigmoid(a_i(x))
 for each head and step (LION-S). The published recurrence runs once forward and once backward; both have the
-diagonal, so it is taken off once. Parameter names are those of the published attention block. Not causal: there
-is no recurrent form. Both directions are treated alike, so a flipped input gives the flipped output.
+diagonal, so it is taken off once. For LION-S this is the paper's mask; the published code differs from it, so
+weights trained with that code need not give the same outputs here. Parameter names are those of the published
+attention block. Not causal: there is no recurrent form. Both directions are treated alike, so a flipped input
+gives the flipped output.
 """
 
 from __future__ import annotations

@@ -122,11 +122,6 @@ class Mamba(ProjectedMixer):
         x, z = inner
         return self._scan(short_conv(self.conv1d, x, reverse=reverse, seq=seq), z, reverse=reverse, seq=seq)
 
-    def prefill(self, x: Tensor, state: tuple | None = None, *, seq: Seq | None = None) -> tuple[Tensor, MambaState]:
-        """Mix a chunk from a state to a state; see `Mixer.prefill`."""
-        y, after = self.mix_from(self.expand(x), state, seq=seq)
-        return self.contract(y), after
-
     def mix_from(
         self, inner: tuple[Tensor, ...], state: tuple | None, *, seq: Seq | None = None
     ) -> tuple[Tensor, MambaState]:

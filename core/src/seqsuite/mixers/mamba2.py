@@ -137,11 +137,6 @@ class Mamba2(ProjectedMixer):
         stream = short_conv(self.conv1d, stream, seq=seq, reverse=reverse)
         return self._finish(self._attend(stream, dt, seq=seq, reverse=reverse), stream, z)
 
-    def prefill(self, x: Tensor, state: tuple | None = None, *, seq: Seq | None = None) -> tuple[Tensor, Mamba2State]:
-        """Mix a chunk from a state to a state; see `Mixer.prefill`."""
-        y, after = self.mix_from(self.expand(x), state, seq=seq)
-        return self.contract(y), after
-
     def mix_from(
         self, inner: tuple[Tensor, ...], state: tuple | None, *, seq: Seq | None = None
     ) -> tuple[Tensor, Mamba2State]:

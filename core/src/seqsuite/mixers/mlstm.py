@@ -122,11 +122,6 @@ class MLSTM(ProjectedMixer):
         h, _, _ = self._remember(c, x, None, None, seq, reverse)
         return self._finish(h, c, z)
 
-    def prefill(self, x: Tensor, state: tuple | None = None, *, seq: Seq | None = None) -> tuple[Tensor, MLSTMState]:
-        """Mix a chunk from a state to a state; see `Mixer.prefill`."""
-        y, after = self.mix_from(self.expand(x), state, seq=seq)
-        return self.contract(y), after
-
     def mix_from(
         self, inner: tuple[Tensor, ...], state: tuple | None, *, seq: Seq | None = None
     ) -> tuple[Tensor, MLSTMState]:

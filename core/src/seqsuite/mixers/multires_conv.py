@@ -17,10 +17,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from seqsuite.mixers._finite import last_inputs
-from seqsuite.mixers.base import Mixer, at_least_float32, run_reversed, state_dtype
+from seqsuite.mixers._finite import ActivatedOutput, last_inputs
+from seqsuite.mixers.base import at_least_float32, run_reversed, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq
+from seqsuite.ops._order import put_back, reorder, valid_first
 
 _OWNER = "mixer 'multires_conv'"
 
@@ -35,7 +36,7 @@ class MultiresState(NamedTuple):
     inputs: Tensor
 
 
-class MultiresConv(Mixer):
+class MultiresConv(ActivatedOutput):
     """The multiresolution convolution.
 
     Args:
@@ -65,11 +66,6 @@ class MultiresConv(Mixer):
         for parameter, fan in ((self.h0, self.kernel_size), (self.h1, self.kernel_size), (self.w, self.depth + 2)):
             nn.init.uniform_(parameter, -(fan**-0.5), fan**-0.5)
         self.out_proj.reset_parameters()
-
-    @torch.no_grad()
-    def scale_output(self, factor: float) -> None:
-        """Scale the output's values, not their gate; see `Mixer.scale_output`."""
-        self.out_proj.weight[: self.d_model].mul_(factor)
 
     @property
     def reaches(self) -> list[int]:
@@ -102,7 +98,7 @@ class MultiresConv(Mixer):
             y = y + w[:, self.depth - level] * (inputs * h1).sum(-1)
             a = (inputs * h0).sum(-1)
         y = (y + w[:, 0] * a).to(x_t.dtype)
-        return self._contract(y), MultiresState(torch.cat(windows, dim=-1))
+        return self.contract(y), MultiresState(torch.cat(windows, dim=-1))
 
     def init_state(
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
@@ -130,32 +126,22 @@ class MultiresConv(Mixer):
                 low, high = low + past * h0[:, -1 - tap], high + past * h1[:, -1 - tap]
             y = y + w[:, self.depth - level] * high
             a = low
-        y = (y + w[:, 0] * a).to(x.dtype)
-        if order is not None:
-            y = torch.empty_like(y).scatter(1, order, y)
-        return self._contract(y), behind
+        return self.contract(put_back((y + w[:, 0] * a).to(x.dtype), order)), behind
 
     def _filters(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return h0, h1 (D, K) and w (D, J + 2) in float32 at least."""
         return at_least_float32(self.h0), at_least_float32(self.h1), at_least_float32(self.w)
 
-    def _contract(self, y: Tensor) -> Tensor:
-        y = self.out_proj(F.gelu(y))
-        return F.glu(y, dim=-1) if self.gated else y
-
 
 def _padding_last(x: Tensor, seq: Seq | None) -> tuple[Tensor, Seq | None, Tensor | None]:
-    """Blank padding and bring it to the right end; return also the order (B, L, D) of the steps if it changed."""
+    """Blank padding and bring it to the right end; return also the order (B, L) of the steps if it changed."""
     if seq is None or seq.valid is None:
         return x, seq, None
-    x = x.masked_fill(~seq.valid[..., None], 0)
-    if seq.side == "right":
+    x, order = x.masked_fill(~seq.valid[..., None], 0), valid_first(seq)
+    if order is None:
         return x, seq, None
-    order = torch.argsort((~seq.valid).to(torch.int8), dim=1, stable=True)
-    segment = None if seq.segment is None else seq.segment.gather(1, order)
-    sorted_seq = Seq(seq.valid.gather(1, order), segment, "right")
-    order = order[..., None].expand_as(x)
-    return x.gather(1, order), sorted_seq, order
+    segment = None if seq.segment is None else reorder(seq.segment, order)
+    return reorder(x, order), Seq(reorder(seq.valid, order), segment, "right"), order
 
 
 def _earlier(a: Tensor, lag: int, window: Tensor | None, seq: Seq | None) -> Tensor | None:

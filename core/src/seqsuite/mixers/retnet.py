@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.mixers._heads import HeadNorm, check_divides, divisor, read, split_heads
+from seqsuite.mixers._rotary import cos_sin
 from seqsuite.mixers.base import Mixer, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq, ssd
@@ -144,10 +145,9 @@ class RetNet(Mixer):
         return _rotate(state.mT, cos[:, None], sin[:, None]).mT
 
     def _angles(self, place: Tensor, keys: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Return cosines and sines (B, L, K // 2) of the rotations; from float64, as positions may be large."""
-        speeds = 1e4 ** -torch.linspace(0, 1, keys // 2, device=place.device, dtype=torch.float64)
-        angles = place.double()[..., None] * speeds
-        return angles.cos().to(dtype), angles.sin().to(dtype)
+        """Return cosines and sines (B, L, K // 2) of the rotations."""
+        pairs = keys // 2
+        return cos_sin(place, pairs, 1e4, span=pairs - 1, dtype=dtype)
 
     def _finish(self, o: Tensor, x: Tensor) -> Tensor:
         """Normalise, gate and project (..., H, V)."""

@@ -20,7 +20,7 @@ from seqsuite.errors import UserError
 from seqsuite.mixers.base import Mixer, state_dtype
 from seqsuite.mixers.options import check_range
 from seqsuite.ops import Seq
-from seqsuite.ops._attention.order import put_back, reorder, valid_first
+from seqsuite.ops._order import put_back, reorder, valid_first
 
 _OWNER = "mixer 'tcn'"
 
@@ -161,7 +161,6 @@ class TCN(Mixer):
             state = self.init_state(x.shape[0], device=x.device, dtype=x.dtype)
         order, segment, count = None, None, None
         if seq is not None:
-            seq.check(*x.shape[:2])
             order, segment = valid_first(seq), seq.segment
             if seq.valid is not None:
                 x, count = x.masked_fill(~seq.valid[..., None], 0), seq.valid.sum(1)

@@ -56,11 +56,27 @@ class Model(nn.Module, ModelHubMixin, library_name="seqsuite", tags=["seqsuite"]
         raise NotImplementedError
 
     def forward_head(self, features: Tensor, *, seq: Seq | None = None) -> Tensor:
-        """Return what the head makes of the features."""
+        """Return what the head makes of the features.
+
+        Args:
+            features: (B, L, D), as `forward_features` returns them.
+            seq: Lengths, packing and resets, for a head that looks along the sequence.
+
+        Returns:
+            For a language model logits (B, L, V).
+        """
         raise NotImplementedError
 
     def forward(self, input_ids: Tensor, *, seq: Seq | None = None) -> Tensor:
-        """Return what the head makes of (B, L) token ids."""
+        """Return what the head makes of (B, L) token ids.
+
+        Args:
+            input_ids: (B, L) token ids.
+            seq: Lengths, packing and resets; None: taken from the padding, where the model knows it.
+
+        Returns:
+            For a language model logits (B, L, V).
+        """
         return self.forward_head(self.forward_features(input_ids, seq=seq), seq=seq)
 
     def no_weight_decay(self) -> set[str]:
@@ -89,7 +105,18 @@ class Model(nn.Module, ModelHubMixin, library_name="seqsuite", tags=["seqsuite"]
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Any:  # type: ignore[override]
-        """Load with `seqsuite.load_model` and check that it is a model of this class."""
+        """Load with `seqsuite.load_model` and check that it is a model of this class.
+
+        Args:
+            pretrained_model_name_or_path: A folder, or a name on the hub.
+            options: Those of `seqsuite.load_model`.
+
+        Returns:
+            The model.
+
+        Raises:
+            UserError: It cannot be read, or holds a model of another class.
+        """
         from seqsuite.errors import UserError
         from seqsuite.models.create import load_model
 

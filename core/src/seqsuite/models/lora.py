@@ -95,7 +95,14 @@ def _matches(name: str, target: str) -> bool:
 
 
 def merge_lora(model: AnyModule) -> AnyModule:
-    """Add the changes to the weights and make plain linear maps of them again, in place; returns the model."""
+    """Add the changes to the weights and make plain linear maps of them again, in place.
+
+    Args:
+        model: One that `add_lora` changed; another stays as it is.
+
+    Returns:
+        The same model.
+    """
     for module in list(model.modules()):
         if _changed(module):
             _make_plain(module)
@@ -103,7 +110,14 @@ def merge_lora(model: AnyModule) -> AnyModule:
 
 
 def merged(model: AnyModule) -> AnyModule:
-    """Return a copy with the changes added, for export; the model itself goes on training."""
+    """Return a copy with the changes added, for export.
+
+    Args:
+        model: One that `add_lora` changed; it goes on training.
+
+    Returns:
+        The copy, of plain linear maps.
+    """
     return merge_lora(copy.deepcopy(model))
 
 

@@ -11,7 +11,14 @@ from seqsuite.models.configs import ModelConfig
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Return the names of the models that match a wildcard, sorted: ``list_models("caduceus_ps*")``."""
+    """Return the names of the models that match a wildcard: ``list_models("caduceus_ps*")``.
+
+    Args:
+        pattern: The wildcard, as in file names.
+
+    Returns:
+        The names, sorted.
+    """
     return sorted(plugins.names("models", pattern))
 
 

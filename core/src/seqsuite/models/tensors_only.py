@@ -246,7 +246,7 @@ def read_tensors_only(path: str | Path) -> dict[str, Tensor]:
     """Read the tensors of a file that ``torch.save`` wrote; nothing in the file is imported or called.
 
     Args:
-        path: A state dict, or a dictionary that holds one under "state_dict" (Lightning).
+        path: A state dict, or a dictionary that holds one under "state_dict" (Lightning) or "model_state_dict".
 
     Returns:
         Name -> tensor on the CPU; entries that are no tensors are left out.
@@ -262,7 +262,7 @@ def read_tensors_only(path: str | Path) -> dict[str, Tensor]:
     except Exception as error:  # a damaged or hostile pickle can end in any of them
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{path}: is no file of tensors alone that can be read, or it is damaged ({reason})") from error
-    state = values.get("state_dict", values) if isinstance(values, dict) else values
+    state = values.get("state_dict", values.get("model_state_dict", values)) if isinstance(values, dict) else values
     entries = state.items() if isinstance(state, dict) else ()
     tensors = {name: tensor for name, tensor in entries if isinstance(name, str) and isinstance(tensor, Tensor)}
     if not tensors:

@@ -17,6 +17,7 @@ from seqsuite.lazy import lazy_names
 if TYPE_CHECKING:
     from seqsuite.ops._attention.op import attention
     from seqsuite.ops._causal_conv1d.op import causal_conv1d
+    from seqsuite.ops._debug import NonFiniteError
     from seqsuite.ops._delta_rule.op import delta_rule
     from seqsuite.ops._dispatch import Choice, Operator, explain_backend, operators, use_backend
     from seqsuite.ops._einfft.op import einfft, einfft_spectrum
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Choice",
     "DiscreteSSM",
+    "NonFiniteError",
     "Operator",
     "Seq",
     "attention",
@@ -61,6 +63,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "_dispatch": ["Choice", "Operator", "explain_backend", "operators", "use_backend"],
+        "_debug": ["NonFiniteError"],
         "_seq": ["Seq"],
         "_causal_conv1d.op": ["causal_conv1d"],
         "_long_conv.chunked": ["long_conv_chunked"],

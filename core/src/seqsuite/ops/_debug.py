@@ -17,9 +17,13 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
+from seqsuite.errors import unknown_name
 from seqsuite.ops._dispatch import _constant_when_traced
 
 VARIABLE = "SEQSUITE_DEBUG"
+_WORDS = ("nan",)
+_TIMELESS = ("state", "weight", "bias")
+"""How the names of tensors begin that have no time axis."""
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -30,8 +34,15 @@ class NonFiniteError(FloatingPointError):
 
 @_constant_when_traced
 def watching() -> bool:
-    """Whether SEQSUITE_DEBUG holds "nan" (words with commas between them)."""
-    return "nan" in os.environ.get(VARIABLE, "").split(",")
+    """Whether SEQSUITE_DEBUG holds "nan" (words with commas between them).
+
+    Raises:
+        seqsuite.errors.UnknownNameError: If it holds another word: a misspelt one would look at nothing.
+    """
+    words = {word.strip() for word in os.environ.get(VARIABLE, "").split(",")} - {""}
+    for word in words - set(_WORDS):
+        raise unknown_name(f"value of {VARIABLE}", word, _WORDS)
+    return "nan" in words
 
 
 def require_finite(owner: str, tensors: Mapping[str, Any], *, infinity: bool = False) -> None:
@@ -39,8 +50,8 @@ def require_finite(owner: str, tensors: Mapping[str, Any], *, infinity: bool = F
 
     Args:
         owner: What the tensors belong to.
-        tensors: By name: (B, L, ...), or without a time axis if the name begins with "state" or there are only two
-            axes; what is not a floating-point tensor is passed by.
+        tensors: By name: (B, L, ...), or without a time axis if the name begins with "state", "weight" or "bias" or
+            there are only two axes; what is not a floating-point tensor is passed by.
         infinity: Infinities are allowed.
 
     Raises:
@@ -51,7 +62,8 @@ def require_finite(owner: str, tensors: Mapping[str, Any], *, infinity: bool = F
             continue
         bad = x.isnan() if infinity else ~x.isfinite()
         if bool(bad.any()):
-            raise NonFiniteError(f"{owner}: {name} {_place(x, bad, timed=x.ndim > 2 and not name.startswith('state'))}")
+            timed = x.ndim > 2 and not name.startswith(_TIMELESS)
+            raise NonFiniteError(f"{owner}: {name} {_place(x, bad, timed=timed)}")
 
 
 def _place(x: Tensor, bad: Tensor, *, timed: bool) -> str:
@@ -85,8 +97,12 @@ def watched(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _called(given: dict[str, Any]) -> dict[str, Any]:
-    """Give states, which have no time axis, names that say so."""
-    return {f"state {name}" if "state" in name else name: x for name, x in given.items()}
+    """Name every tensor: those of a pair by their places, and states, which have no time axis, so that it shows."""
+    called: dict[str, Any] = {}
+    for name, x in given.items():
+        parts = {f"{name}[{i}]": part for i, part in enumerate(x)} if isinstance(x, tuple) else {name: x}
+        called |= {f"state {part}" if "state" in part else part: value for part, value in parts.items()}
+    return called
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from typing import Any
 
 import torch
@@ -57,6 +58,7 @@ class Operator:
         limit: (sizes of a call) -> reason why the Triton kernels cannot serve it, or None.
         sizes: (the call's arguments) -> the sizes that `limit` looks at.
         run_on: The GPU that the Triton kernels were run on and compared with float64; "" where never.
+        main: The operand whose device and dtype decide; "" for the first.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Operator:
     limit: Callable[[dict[str, int]], str | None]
     sizes: Callable[..., dict[str, int]]
     run_on: str = ""
+    main: str = ""
 
     @property
     def kernels(self) -> str:
@@ -137,27 +140,36 @@ def explain_backend(operator: str | Callable[..., Any], *args: Any, **options: A
 
     Args:
         operator: An operator's name or public function.
-        *args: The call's tensors; without any, a float32 call on this machine's best device is assumed.
-        **options: The call's options.
+        *args: The call's arguments, as they would be given to the operator; without any, a float32 call on this
+            machine's best device is assumed.
+        **options: Those given by name.
 
     Returns:
         The choice; `str()` of it is one line.
+
+    Raises:
+        TypeError: If the operator does not take such arguments.
+        seqsuite.errors.UserError: If there is no such operator, or the backend asked for cannot serve the call.
     """
     name = operator if isinstance(operator, str) else getattr(operator, "__name__", str(operator))
     table = operators()
     if name not in table:
         raise unknown_name("operator", name, table)
     backend = options.pop("backend", None)
-    if not args:
+    if not args and not options:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         return choose(table[name], device, torch.float32, {}, backend)
-    sizes = table[name].sizes(*args, **options)
-    return choose(table[name], args[0].device.type, args[0].dtype, sizes, backend)
+    try:
+        call = signature(table[name].function).bind(*args, **options)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+    main = call.arguments[table[name].main or next(iter(call.arguments))]
+    return choose(table[name], main.device.type, main.dtype, table[name].sizes(*call.args, **call.kwargs), backend)
 
 
 def choose(operator: Operator, device: str, dtype: torch.dtype, sizes: dict[str, int], backend: str | None) -> Choice:
     """Choose the path of a call from what was asked for, else the first that is made for it."""
-    asked, asked_by = (_known(backend), "backend argument") if backend else _standing_wish()
+    asked, asked_by = (_known(backend), "backend argument") if backend is not None else _standing_wish()
     rejected: dict[str, str] = {}
     if asked:
         reason = operator.refuse(asked, device, dtype, sizes)
@@ -193,10 +205,10 @@ def _standing_wish() -> tuple[str | None, str]:
     if _asked.get():
         return _asked.get(), "use_backend"
     variable = os.environ.get(VARIABLE)
-    return (_known(variable), f"environment variable {VARIABLE}") if variable else (None, "")
+    return (_known(variable, f"value of {VARIABLE}"), f"environment variable {VARIABLE}") if variable else (None, "")
 
 
-def _known(name: str) -> str:
+def _known(name: str, kind: str = "backend") -> str:
     if name not in BACKENDS:
-        raise unknown_name("backend", name, BACKENDS)
+        raise unknown_name(kind, str(name), BACKENDS)
     return name

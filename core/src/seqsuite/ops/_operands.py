@@ -1,21 +1,61 @@
-"""What every operator asks of its operands' dtypes, whatever their shapes."""
+"""What every operator asks of its operands, whatever their shapes: tensors, of which dtypes, on one device."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+COMPLEX = (torch.complex64, torch.complex128)
 
 
-def require_floating(**operands: Tensor | None) -> None:
-    """Raise TypeError, naming the operand, unless each one that is there holds real floating-point numbers.
+def require_floating(needed: Mapping[str, Tensor], **optional: Tensor | None) -> None:
+    """Refuse operands that are not real floating-point tensors on one device; see `require_dtypes`.
 
     An integer operand would be truncated in the result, and a complex one would lose its imaginary part.
     """
-    for name, tensor in operands.items():
-        if tensor is not None and tensor.dtype not in _DTYPES:
-            raise TypeError(f"{name} must be float16, bfloat16, float32 or float64, not {tensor.dtype}")
+    require_dtypes(FLOATING, needed, **optional)
+
+
+def require_dtypes(dtypes: tuple[torch.dtype, ...], needed: Mapping[str, Tensor], **optional: Tensor | None) -> None:
+    """Refuse operands that are no tensors, of another dtype, or not on one device.
+
+    Args:
+        dtypes: Those that are taken.
+        needed: Operands by name.
+        **optional: Operands that may be None.
+
+    Raises:
+        TypeError: Names the operand, and what it is.
+        ValueError: Names the operand that is elsewhere than the first.
+    """
+    given = dict(needed) | {name: x for name, x in optional.items() if x is not None}
+    for name, x in given.items():
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name} must be a tensor, not {'None' if x is None else type(x).__name__}")
+        if x.dtype not in dtypes:
+            *kinds, last = (str(dtype).removeprefix("torch.") for dtype in dtypes)
+            raise TypeError(f"{name} must be {', '.join(kinds)} or {last}, not {x.dtype}")
+    require_one_device(**given)
+
+
+def require_one_device(**operands: Tensor | None) -> None:
+    """Raise ValueError, naming the operand, unless those that are there are where the first one is."""
+    given = [(name, x) for name, x in operands.items() if x is not None]
+    for name, x in given[1:]:
+        if x.device != given[0][1].device:
+            first, there = given[0][0], given[0][1].device
+            raise ValueError(f"{name} must be on {there} like {first}, got {x.device}")
+
+
+def check_chunk_size(chunk_size: int | None, largest: int) -> None:
+    """Raise ValueError unless it is None or a power of two up to the largest."""
+    if chunk_size is None:
+        return
+    if not isinstance(chunk_size, int) or not 1 <= chunk_size <= largest or chunk_size & (chunk_size - 1):
+        raise ValueError(f"chunk_size must be a power of two from 1 to {largest}, got {chunk_size!r}")
 
 
 def compute_dtype(x: Tensor) -> torch.dtype:

@@ -44,9 +44,15 @@ class Seq:
             lengths: (B,) number of valid positions of each row.
             length: L, the padded length.
             side: Where the padding is.
+
+        Raises:
+            ValueError: If a length is no integer or beyond L, or the side is unknown.
         """
+        if side not in ("right", "left"):
+            raise ValueError(f"side must be 'right' or 'left', got {side!r}")
         counts = torch.as_tensor(lengths)
-        if counts.ndim != 1 or bool((counts < 0).any()) or bool((counts > length).any()):
+        whole = counts.ndim == 1 and (len(counts) == 0 or not counts.is_floating_point())
+        if not whole or bool((counts < 0).any()) or bool((counts > length).any()):
             raise ValueError(f"lengths must be (B,) integers between 0 and {length}, got {lengths}")
         place = torch.arange(length, device=counts.device)
         counts = counts[:, None]
@@ -54,7 +60,15 @@ class Seq:
 
     @classmethod
     def from_mask(cls, mask: Tensor) -> Seq:
-        """Padding anywhere: `mask` is (B, L), nonzero or True where a position is valid."""
+        """Padding anywhere.
+
+        Args:
+            mask: (B, L), nonzero or True where a position is valid.
+
+        Raises:
+            ValueError: If it has another number of axes.
+        """
+        mask = torch.as_tensor(mask)
         if mask.ndim != 2:
             raise ValueError(f"mask must be (B, L), got shape {tuple(mask.shape)}")
         valid = mask.bool()
@@ -71,10 +85,16 @@ class Seq:
             resets: True at the first position of each document; a row whose first position is False
                 continues the state that enters from the left.
             valid: (B, L) bool, False at padding.
+
+        Raises:
+            ValueError: If they are not (B, L), both.
         """
+        resets = torch.as_tensor(resets)
         if resets.ndim != 2:
             raise ValueError(f"resets must be (B, L), got shape {tuple(resets.shape)}")
         base = cls() if valid is None else cls.from_mask(valid)
+        if base.valid is not None and base.valid.shape != resets.shape:
+            raise ValueError(f"valid must be {tuple(resets.shape)} like resets, got {tuple(base.valid.shape)}")
         return cls(base.valid, resets.bool().cumsum(1), base.side)
 
     @classmethod
@@ -85,8 +105,13 @@ class Seq:
             cu_seqlens: For each row the cumulative lengths ``[0, l1, l1 + l2, ...]``; what lies behind
                 the last boundary is padding. Every document starts from a zero state, also the first.
             length: L, the padded length.
+
+        Raises:
+            ValueError: If a row's boundaries are not integers that rise from 0 to at most L.
         """
         rows = [torch.as_tensor(row) for row in cu_seqlens]
+        if not rows or any(row.ndim != 1 or not len(row) or row.is_floating_point() for row in rows):
+            raise ValueError(f"cu_seqlens must hold the boundaries of each row, integers from 0 on, got {cu_seqlens}")
         resets = torch.zeros(len(rows), length, dtype=torch.bool, device=rows[0].device)
         valid = torch.zeros_like(resets)
         for index, row in enumerate(rows):
@@ -109,8 +134,25 @@ class Seq:
             return torch.cat((self.segment, self.segment[:, -1:]), 1).diff(dim=1) != 0
         return torch.cat((torch.zeros_like(self.segment[:, :1]), self.segment), 1).diff(dim=1) != 0
 
-    def check(self, batch: int, length: int) -> None:
-        """Raise ValueError unless this describes a (batch, length) input."""
+    def check(self, batch: int, length: int, device: torch.device | None = None) -> None:
+        """Raise ValueError unless this describes a (batch, length) input, on that device if one is given."""
         for name, mask in (("valid", self.valid), ("segment", self.segment)):
             if mask is not None and mask.shape != (batch, length):
                 raise ValueError(f"seq.{name} is {tuple(mask.shape)}, the input is ({batch}, {length})")
+            if mask is not None and device is not None and mask.device != device:
+                raise ValueError(f"seq.{name} is on {mask.device}, the input on {device}; use seq.to({str(device)!r})")
+
+
+def check_seq(seq: Seq | None, x: Tensor) -> None:
+    """Refuse what is no `Seq`, or not one of the rows and steps of x (B, L, ...).
+
+    Raises:
+        TypeError: It is something else, such as a mask.
+        ValueError: It has another shape or is on another device.
+    """
+    if seq is None:
+        return
+    if not isinstance(seq, Seq):
+        raise TypeError(f"seq must be a Seq (Seq.from_mask makes one of a mask), not {type(seq).__name__}")
+    batch, length = x.shape[:2]
+    seq.check(batch, length, x.device)

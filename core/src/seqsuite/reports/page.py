@@ -105,15 +105,36 @@ class Report:
             self._parts.append(f'<p class="soft">{html.escape(subtitle)}</p>')
 
     def heading(self, text: str) -> Report:
-        """Begin a section."""
+        """Begin a section.
+
+        Args:
+            text: Its heading; escaped.
+
+        Returns:
+            The report itself, as from all parts.
+        """
         return self._add(f"<h2>{html.escape(text)}</h2>")
 
     def text(self, text: str) -> Report:
-        """Add a paragraph."""
+        """Add a paragraph.
+
+        Args:
+            text: Plain text; escaped.
+
+        Returns:
+            The report itself.
+        """
         return self._add(f"<p>{html.escape(text)}</p>")
 
     def code(self, text: str) -> Report:
-        """Add preformatted text, a command for example."""
+        """Add preformatted text, a command for example.
+
+        Args:
+            text: Plain text; escaped.
+
+        Returns:
+            The report itself.
+        """
         return self._add(f"<pre>{html.escape(text)}</pre>")
 
     def table(self, rows: Rows, *, columns: Sequence[str] | None = None, caption: str = "") -> Report:
@@ -139,6 +160,12 @@ class Report:
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the page whole or not at all.
+
+        Args:
+            path: The HTML file.
+
+        Returns:
+            The path.
 
         Raises:
             UserError: The disk is full or the place is not writable.

@@ -96,22 +96,47 @@ class Task(LightningModule):
             checkpoint_activations(model)
 
     def training_scores(self, batch: Any) -> Scores:
-        """Score one training batch."""
+        """Score one training batch.
+
+        Args:
+            batch: What the loader yields.
+
+        Returns:
+            Its loss and the totals behind the metrics.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not say how a batch is scored")
 
     def validation_scores(self, batch: Any) -> Scores:
-        """Score one validation batch; as in training by default. It may run on a batch that is not counted."""
+        """Score one validation batch; as in training by default. It may run on a batch that is not counted.
+
+        Args:
+            batch: What the loader yields.
+
+        Returns:
+            Its loss and the totals behind the metrics.
+        """
         return self.training_scores(batch)
 
     def observe(self, scores: Scores) -> None:
-        """Take note of one counted validation batch, for metrics that are no means (torchmetrics, say)."""
+        """Take note of one counted validation batch, for metrics that are no means (torchmetrics, say).
+
+        Args:
+            scores: What `validation_scores` returned.
+        """
 
     def summarize(self) -> dict[str, float]:
         """Return the metrics of all batches observed since the last call, the same on every rank."""
         return {}
 
     def finish(self, metrics: dict[str, float]) -> dict[str, float]:
-        """Return the means of one period with what follows from them (bits, perplexity)."""
+        """Return the means of one period with what follows from them (bits, perplexity).
+
+        Args:
+            metrics: The means by name.
+
+        Returns:
+            The same and what follows from them, by name.
+        """
         return metrics
 
     def export(self, folder: Path) -> None:

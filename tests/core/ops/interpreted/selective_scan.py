@@ -42,6 +42,7 @@ def main() -> None:
     found = {name: scan(name, torch.float32) for name in SCANS}
     torch.use_deterministic_algorithms(True)
     found["everything, deterministic"] = scan("everything", torch.float32)
+    found |= {f"{name}, bfloat16": scan(name, torch.bfloat16) for name in ("everything", "grouped reverse packed")}
     json.dump(found, sys.stdout)
 
 

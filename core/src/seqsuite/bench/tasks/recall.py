@@ -48,8 +48,9 @@ class MultiQueryRecall(Task):
         owner = f"task {self.name!r}"
         check_range(owner, {"spacing": self.spacing, "ids": self.ids}, least=4)
         check_range(owner, {"power": self.power}, above=0)
-        if self.length % 2 or self.shortest % 2:
-            raise UserError(f"{owner}: lengths must be even, not {self.length} and {self.shortest}")
+        for name in ("length", "shortest"):
+            if getattr(self, name) % 2:
+                raise UserError(f"{owner}: {name} must be even, not {getattr(self, name)}")
 
     @property
     def vocab_size(self) -> int:

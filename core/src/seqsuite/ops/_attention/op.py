@@ -7,13 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqsuite.ops._attention.order import put_back, reorder, valid_first
 from seqsuite.ops._attention.portable import attend
 from seqsuite.ops._attention.reference import attention_reference
 from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
-from seqsuite.ops._operands import require_floating
-from seqsuite.ops._seq import Seq
+from seqsuite.ops._operands import require_floating, require_one_device
+from seqsuite.ops._order import put_back, reorder, valid_first
+from seqsuite.ops._seq import Seq, check_seq
 
 
 @watched
@@ -65,6 +65,7 @@ def attention(
     _check(q, k, v, window, slopes, seq, past)
     path = choose(_OPERATOR, q.device.type, q.dtype, _sizes(q, k), backend).backend
     cached = k.shape[1] - q.shape[1]
+    k, v = k.to(q.dtype), v.to(q.dtype)  # PyTorch's kernels take one dtype
     scale = max(1, q.shape[-1]) ** -0.5 if scale is None else scale
     if seq is not None and seq.valid is not None:
         pad = ~seq.valid[..., None, None]
@@ -106,7 +107,8 @@ def _check(
     q: Tensor, k: Tensor, v: Tensor, window: int | None, slopes: Tensor | None, seq: Seq | None, past: Tensor | None
 ) -> None:
     """Raise TypeError unless all are floating-point, ValueError unless shapes fit and the window is positive."""
-    require_floating(q=q, k=k, v=v, slopes=slopes)
+    require_floating({"q": q, "k": k, "v": v}, slopes=slopes)
+    require_one_device(q=q, past=past)
     if q.ndim != 4 or q.shape[1] == 0:
         raise ValueError(f"q must be (B, L, H, K) with L > 0, got {tuple(q.shape)}")
     batch, length, heads, width = q.shape
@@ -118,12 +120,13 @@ def _check(
         raise ValueError(f"v must be {(*k.shape[:3], 'V')}, got {tuple(v.shape)}")
     if slopes is not None and slopes.shape != (heads,):
         raise ValueError(f"slopes must be ({heads},), got {tuple(slopes.shape)}")
-    if past is not None and past.shape != (batch,):
-        raise ValueError(f"past must be ({batch},), got {tuple(past.shape)}")
+    if past is not None and (past.shape != (batch,) or past.is_floating_point()):
+        raise ValueError(f"past must be ({batch},) integers, got {tuple(past.shape)} of {past.dtype}")
+    if window is not None and not isinstance(window, int | torch.SymInt):
+        raise TypeError(f"window must be an integer, not {window!r}")
     if window is not None and window < 1:
         raise ValueError(f"window must be at least 1, got {window}")
-    if seq is not None:
-        seq.check(batch, length)
+    check_seq(seq, q)
 
 
 def _sizes(q: Tensor, k: Tensor, *_: Any, **__: Any) -> dict[str, int]:

@@ -12,7 +12,7 @@ from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._operands import compute_dtype, require_floating
 from seqsuite.ops._registration import by_path, once, register
-from seqsuite.ops._seq import Seq
+from seqsuite.ops._seq import Seq, check_seq
 
 _OPERANDS = (
     "Tensor x, Tensor weight, Tensor? bias, Tensor? history, Tensor? segment, bool silu, bool reverse, str backend"
@@ -62,13 +62,13 @@ def causal_conv1d(
         seqsuite.errors.UserError: If the backend asked for cannot serve the call.
     """
     _check(x, weight, bias, activation, initial_state)
+    check_seq(seq, x)
     path = choose(_OPERATOR, x.device.type, x.dtype, _sizes(x, weight), backend).backend
     if x.numel() == 0:
         path = "reference"  # tiles and grids of no size are none
     history = None if initial_state is None else initial_state.transpose(1, 2)[:, 1:]
     segment, order = None, None
     if seq is not None:
-        seq.check(*x.shape[:2])
         x, segment, order = _without_padding(seq, x, reverse, history is not None)
     operands = (x, weight, bias, history, segment, activation == "silu", reverse)
     if path == "reference":
@@ -168,7 +168,7 @@ def _check(
     x: Tensor, weight: Tensor, bias: Tensor | None, activation: str | None, initial_state: Tensor | None
 ) -> None:
     """Raise TypeError unless all are floating-point, ValueError unless shapes fit and the activation is known."""
-    require_floating(x=x, weight=weight, bias=bias, initial_state=initial_state)
+    require_floating({"x": x, "weight": weight}, bias=bias, initial_state=initial_state)
     if x.ndim != 3 or x.shape[1] == 0:
         raise ValueError(f"x must be (B, L, D) with L > 0, got {tuple(x.shape)}")
     width = x.shape[2]

@@ -11,9 +11,9 @@ from seqsuite.ops._debug import watched
 from seqsuite.ops._delta_rule import portable
 from seqsuite.ops._delta_rule.reference import delta_rule_reference
 from seqsuite.ops._dispatch import Operator, add_operator, choose
-from seqsuite.ops._operands import compute_dtype, require_floating
+from seqsuite.ops._operands import check_chunk_size, compute_dtype, require_floating
 from seqsuite.ops._registration import by_path, once, register
-from seqsuite.ops._seq import Seq
+from seqsuite.ops._seq import Seq, check_seq
 
 _OPERANDS = (
     "Tensor q, Tensor k, Tensor v, Tensor? beta, Tensor? g, Tensor? a, Tensor? b, Tensor? initial_state, "
@@ -92,11 +92,11 @@ def delta_rule(
     """
     a, b = (None, None) if remove is None else remove
     _check(q, k, v, beta, g, a, b, initial_state, chunk_size)
+    check_seq(seq, q)
     choice = choose(_OPERATOR, q.device.type, q.dtype, _sizes(q, k, v, chunk_size=chunk_size), backend).backend
     if q.numel() == 0 or v.numel() == 0:
         choice = "reference"  # chunks and grids of no size are none
     if seq is not None:
-        seq.check(*q.shape[:2])
         q, k, v, beta, a, b = _without_padding(seq, q, k, v, beta, a, b)
         g, b = _with_resets(seq, reverse, k, g, b)
     factor = max(1, q.shape[-1]) ** -0.5 if scale is None else float(scale)
@@ -199,7 +199,8 @@ def _check(
     chunk_size: int | None,
 ) -> None:
     """Raise TypeError unless all are floating-point, ValueError unless all shapes fit those of q and v."""
-    require_floating(q=q, k=k, v=v, beta=beta, g=g, initial_state=initial_state, **{"remove[0]": a, "remove[1]": b})
+    removed = {"remove[0]": a, "remove[1]": b}
+    require_floating({"q": q, "k": k, "v": v}, beta=beta, g=g, initial_state=initial_state, **removed)
     if q.ndim != 4 or q.shape[1] == 0:
         raise ValueError(f"q must be (B, L, H, K) with L > 0, got {tuple(q.shape)}")
     if v.ndim != 4 or v.shape[:3] != q.shape[:3]:
@@ -217,8 +218,7 @@ def _check(
         if tensor is not None and tuple(tensor.shape) not in [tuple(shape) for shape in shapes]:
             allowed = " or ".join(str(tuple(shape)) for shape in shapes)
             raise ValueError(f"{name} must be {allowed}, got {tuple(tensor.shape)}")
-    if chunk_size is not None and (not 0 < chunk_size <= _LARGEST_CHUNK or chunk_size & (chunk_size - 1)):
-        raise ValueError(f"chunk_size must be a power of two up to {_LARGEST_CHUNK}, got {chunk_size}")
+    check_chunk_size(chunk_size, _LARGEST_CHUNK)
 
 
 def _sizes(q: Tensor, k: Tensor, v: Tensor, *_: Any, chunk_size: int | None = None, **__: Any) -> dict[str, int]:

@@ -85,7 +85,7 @@ def einfft_spectrum(x: Tensor, blocks: int) -> Tensor:
         TypeError: If `x` is not floating-point, or complex.
         ValueError: If `x` is not (B, L, D), there is no step, or D is no multiple of the blocks.
     """
-    require_floating(x=x)
+    require_floating({"x": x})
     if x.ndim != 3 or x.shape[1] == 0 or blocks < 1 or x.shape[2] % blocks:
         raise ValueError(f"x must be (B, L, D) with L > 0 and D a multiple of {blocks} blocks, got {tuple(x.shape)}")
     return spectrum(x, blocks)
@@ -134,7 +134,7 @@ _backward = register(
 
 def _check(x: Tensor, weight1: Tensor, bias1: Tensor, weight2: Tensor, bias2: Tensor, threshold: float) -> None:
     """Raise TypeError unless all are floating-point, ValueError unless shapes fit and the threshold is one."""
-    require_floating(x=x, weight1=weight1, bias1=bias1, weight2=weight2, bias2=bias2)
+    require_floating({"x": x, "weight1": weight1, "bias1": bias1, "weight2": weight2, "bias2": bias2})
     if x.ndim != 3 or x.shape[1] == 0:
         raise ValueError(f"x must be (B, L, D) with L > 0, got {tuple(x.shape)}")
     width = x.shape[2]

@@ -11,11 +11,11 @@ from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._linear_scan.portable import state_dtype
 from seqsuite.ops._linear_scan.reference import linear_scan_reference
+from seqsuite.ops._operands import COMPLEX, FLOATING, require_dtypes
 from seqsuite.ops._registration import by_path, once, register
-from seqsuite.ops._seq import Seq
+from seqsuite.ops._seq import Seq, check_seq
 
 _DOUBLE = (torch.float64, torch.complex128)
-_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.complex64, *_DOUBLE)
 
 
 @watched
@@ -57,13 +57,13 @@ def linear_scan(
         seqsuite.errors.UserError: If the backend asked for cannot serve the call.
     """
     _check(a, b, initial_state)
+    check_seq(seq, b)
     a, b, initial_state = _one_field(a, b, initial_state)
     dtype = state_dtype(b)
     path = choose(_OPERATOR, b.device.type, b.dtype, _sizes(a, b), backend).backend
     if b.numel() == 0:
         path = "reference"  # tiles and grids of no size are none
     if seq is not None:
-        seq.check(*b.shape[:2])
         a, b = _without_padding(seq, a, b, reverse)
     if path == "reference":
         h, state = linear_scan_reference(a, b, initial_state, reverse, dtype)
@@ -140,10 +140,7 @@ _backward = register(
 
 def _check(a: Tensor, b: Tensor, initial_state: Tensor | None) -> None:
     """Raise TypeError unless all hold numbers that are not whole, ValueError unless shapes fit."""
-    for name, tensor in (("a", a), ("b", b), ("initial_state", initial_state)):
-        if tensor is not None and tensor.dtype not in _DTYPES:
-            kinds = "float16, bfloat16, float32, float64, complex64 or complex128"
-            raise TypeError(f"{name} must be {kinds}, not {tensor.dtype}")
+    require_dtypes((*FLOATING, *COMPLEX), {"a": a, "b": b}, initial_state=initial_state)
     if b.ndim != 3 or b.shape[1] == 0:
         raise ValueError(f"b must be (B, L, D) with L > 0, got {tuple(b.shape)}")
     if a.shape not in (b.shape, b.shape[2:]):
@@ -163,6 +160,11 @@ def _limit(sizes: dict[str, int]) -> str | None:
 
 
 _OPERATOR = Operator(
-    "linear_scan", linear_scan, "elementwise linear recurrence (S5, HGRN, GateLoop)", limit=_limit, sizes=_sizes
+    "linear_scan",
+    linear_scan,
+    "elementwise linear recurrence (S5, HGRN, GateLoop)",
+    limit=_limit,
+    sizes=_sizes,
+    main="b",
 )
 add_operator(_OPERATOR)

@@ -13,8 +13,9 @@ from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._long_conv import monarch, portable
 from seqsuite.ops._long_conv.reference import long_conv_reference
 from seqsuite.ops._operands import require_floating
+from seqsuite.ops._order import put_back, reorder, valid_first
 from seqsuite.ops._registration import by_path, once, register
-from seqsuite.ops._seq import Seq
+from seqsuite.ops._seq import Seq, check_seq
 
 _OPERANDS = "Tensor u, Tensor k, Tensor? D"
 
@@ -68,11 +69,10 @@ def long_conv(
         seqsuite.errors.UserError: If the backend asked for cannot serve the call.
     """
     _check(u, k, D, gate, k_ahead)
+    check_seq(seq, u)
     path = choose(_OPERATOR, u.device.type, u.dtype, _sizes(u, k), backend).backend
     if u.numel() == 0:
         path = "reference"  # there is no transform of nothing
-    if seq is not None:
-        seq.check(*u.shape[:2])
     y = _convolve(u, k, D, seq, reverse, recompute, path)
     if k_ahead is not None:
         taps = torch.cat((torch.zeros_like(k_ahead[:1]), k_ahead))
@@ -106,9 +106,9 @@ def _padded(u: Tensor, k: Tensor, D: Tensor | None, seq: Seq, reverse: bool, rec
     u = u.masked_fill(~valid, 0)
     if seq.side is not None:
         return _run(u, k, D, reverse, recompute, path).masked_fill(~valid, 0)
-    order = torch.argsort((~seq.valid).to(torch.int8), dim=1, stable=True)[..., None].expand_as(u)
-    y = _run(u.gather(1, order), k, D, reverse, recompute, path)
-    return torch.empty_like(y).scatter(1, order, y).masked_fill(~valid, 0)
+    order = valid_first(seq)
+    y = put_back(_run(reorder(u, order), k, D, reverse, recompute, path), order)
+    return y.masked_fill(~valid, 0)
 
 
 def _packed(u: Tensor, k: Tensor, D: Tensor | None, seq: Seq, reverse: bool, recompute: bool, path: str) -> Tensor:
@@ -226,7 +226,7 @@ _backward = register(
 
 def _check(u: Tensor, k: Tensor, D: Tensor | None, gate: Tensor | None, k_ahead: Tensor | None) -> None:
     """Raise TypeError unless all are floating-point, ValueError unless shapes fit."""
-    require_floating(u=u, k=k, D=D, gate=gate, k_ahead=k_ahead)
+    require_floating({"u": u, "k": k}, D=D, gate=gate, k_ahead=k_ahead)
     if u.ndim != 3 or u.shape[1] == 0:
         raise ValueError(f"u must be (B, L, D) with L > 0, got {tuple(u.shape)}")
     width = u.shape[2]

@@ -12,7 +12,7 @@ from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._operands import compute_dtype, require_floating
 from seqsuite.ops._registration import by_path, once, register
 from seqsuite.ops._rnn_scan.reference import rnn_scan_reference
-from seqsuite.ops._seq import Seq
+from seqsuite.ops._seq import Seq, check_seq
 
 CELLS = {"lstm": (4, 2), "gru": (3, 1), "slstm": (4, 4)}
 """Gates and parts of the state of every cell."""
@@ -76,12 +76,12 @@ def rnn_scan(
         seqsuite.errors.UserError: If the backend asked for cannot serve the call.
     """
     _check(x, weight, cell, bias, initial_state)
+    check_seq(seq, x)
     choice = choose(_OPERATOR, x.device.type, x.dtype, _sizes(x, weight), backend).backend
     if x.numel() == 0:
         choice = "reference"  # chunks and grids of no size are none
     reset = valid = None
     if seq is not None:
-        seq.check(*x.shape[:2])
         reset, valid = seq.resets(reverse=reverse), seq.valid
         if valid is not None:
             x = x.masked_fill(~valid[..., None, None], 0)
@@ -141,7 +141,7 @@ def _check(x: Tensor, weight: Tensor, cell: str, bias: Tensor | None, initial_st
     """Raise TypeError unless all are floating-point, ValueError unless shapes fit and the cell is known."""
     if cell not in CELLS:
         raise ValueError(f"cell must be one of {', '.join(map(repr, CELLS))}, got {cell!r}")
-    require_floating(x=x, weight=weight, bias=bias, initial_state=initial_state)
+    require_floating({"x": x, "weight": weight}, bias=bias, initial_state=initial_state)
     gates, parts = CELLS[cell]
     if x.ndim != 4 or x.shape[1] == 0 or x.shape[2] != gates:
         raise ValueError(f"x must be (B, L, G, D) with L > 0 and G = {gates} for {cell!r}, got {tuple(x.shape)}")

@@ -13,7 +13,7 @@ from seqsuite.ops._operands import compute_dtype, require_floating
 from seqsuite.ops._registration import by_path, once, register
 from seqsuite.ops._selective_scan._tiles import chunk_length
 from seqsuite.ops._selective_scan.reference import selective_scan_reference
-from seqsuite.ops._seq import Seq
+from seqsuite.ops._seq import Seq, check_seq
 
 _OPERANDS = (
     "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? delta_bias, "
@@ -77,14 +77,14 @@ def selective_scan(
         ValueError: If shapes do not fit, or there is no step; no rows, channels or states are fine.
         seqsuite.errors.UserError: If the backend asked for cannot serve the call.
     """
-    B, C = (m.unsqueeze(2) if m.ndim == 3 else m for m in (B, C))
     _check(u, delta, A, B, C, D, z, delta_bias, initial_state)
+    B, C = (m.unsqueeze(2) if m.ndim == 3 else m for m in (B, C))
+    check_seq(seq, u)
     choice = choose(_OPERATOR, u.device.type, u.dtype, _sizes(u, delta, A), backend).backend
     if u.numel() == 0 or A.shape[1] == 0:
         choice = "reference"  # tiles and grids of no size are none
     reset = None
     if seq is not None:
-        seq.check(*u.shape[:2])
         reset = seq.resets(reverse=reverse)
         u, delta, B, C, z, delta_bias = _without_padding(seq, u, delta, B, C, z, delta_bias, delta_softplus)
     operands = (u, delta, A, B, C, D, z, delta_bias, initial_state)
@@ -182,7 +182,7 @@ def _check(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *optional:
     """Raise TypeError unless all are floating-point, ValueError unless all shapes fit those of u and A."""
     D, z, delta_bias, initial_state = optional
     named = {"D": D, "z": z, "delta_bias": delta_bias, "initial_state": initial_state}
-    require_floating(u=u, delta=delta, A=A, B=B, C=C, **named)
+    require_floating({"u": u, "delta": delta, "A": A, "B": B, "C": C}, **named)
     if u.ndim != 3 or A.ndim != 2:
         raise ValueError(f"u must be (B, L, D) and A (D, N), got {tuple(u.shape)} and {tuple(A.shape)}")
     batch, length, width = u.shape
@@ -202,10 +202,10 @@ def _check(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *optional:
             raise ValueError(f"{name} must be {tuple(shape)}, got {tuple(tensor.shape)}")
     groups = set()
     for name, m in (("B", B), ("C", C)):
-        if m.ndim == 4:
-            groups.add(m.shape[2])
-        shape = (width, state) if m.ndim == 2 else (batch, length, *m.shape[2:3], state)
-        if m.shape != shape or (m.ndim == 4 and (m.shape[2] == 0 or width % m.shape[2])):
+        if m.ndim != 2:
+            groups.add(m.shape[2] if m.ndim == 4 else 1)
+        shape = (width, state) if m.ndim == 2 else (batch, length, *m.shape[2:-1], state)
+        if not 2 <= m.ndim <= 4 or m.shape != shape or (m.ndim == 4 and (m.shape[2] == 0 or width % m.shape[2])):
             raise ValueError(
                 f"{name} must be (B, L, N), (B, L, G, N) with G dividing D, or (D, N) for B, L, D, N = "
                 f"{batch}, {length}, {width}, {state}; got {tuple(m.shape)}"

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from seqsuite.ops._debug import watched
 from seqsuite.ops._dispatch import Operator, add_operator, choose
-from seqsuite.ops._operands import compute_dtype, require_floating
+from seqsuite.ops._operands import check_chunk_size, compute_dtype, require_floating
 from seqsuite.ops._registration import by_path, once, register
-from seqsuite.ops._seq import Seq
+from seqsuite.ops._seq import Seq, check_seq
 from seqsuite.ops._ssd.reference import ssd_reference
 
 _OPERANDS = "Tensor q, Tensor k, Tensor v, Tensor g, Tensor? initial_state, float scale, bool reverse, int chunk"
@@ -68,13 +68,13 @@ def ssd(
         seqsuite.errors.UserError: If the backend asked for cannot serve the call.
     """
     _check(q, k, v, g, initial_state, chunk_size)
+    check_seq(seq, v)
     choice = choose(_OPERATOR, v.device.type, v.dtype, _sizes(q, k, v, g), backend).backend
     if v.numel() == 0 or q.numel() == 0:
         choice = "reference"  # tiles and grids of no size are none
     if g.ndim == 1:
         g = g.expand(*v.shape[:2], -1)
     if seq is not None:
-        seq.check(*v.shape[:2])
         q, k, v, g = _apply_seq(seq, q, k, v, g, reverse)
     if g.ndim == 4 and q.shape[2] < v.shape[2]:
         q, k = (x.repeat_interleave(v.shape[2] // q.shape[2], 2) for x in (q, k))
@@ -176,7 +176,7 @@ _backward = register(
 
 def _check(q: Tensor, k: Tensor, v: Tensor, g: Tensor, initial_state: Tensor | None, chunk_size: int | None) -> None:
     """Raise TypeError unless all are floating-point, ValueError unless all fit q and v."""
-    require_floating(q=q, k=k, v=v, g=g, initial_state=initial_state)
+    require_floating({"q": q, "k": k, "v": v, "g": g}, initial_state=initial_state)
     if v.ndim != 4 or v.shape[1] == 0:
         raise ValueError(f"v must be (B, L, H, V) with L > 0, got {tuple(v.shape)}")
     batch, length, heads, width = v.shape
@@ -193,8 +193,7 @@ def _check(q: Tensor, k: Tensor, v: Tensor, g: Tensor, initial_state: Tensor | N
     state = (batch, heads, keys, width)
     if initial_state is not None and initial_state.shape != state:
         raise ValueError(f"initial_state must be {state}, got {tuple(initial_state.shape)}")
-    if chunk_size is not None and (chunk_size < 1 or chunk_size > 256 or chunk_size & (chunk_size - 1)):
-        raise ValueError(f"chunk_size must be a power of two from 1 to 256, got {chunk_size}")
+    check_chunk_size(chunk_size, 256)
 
 
 def _sizes(q: Tensor, k: Tensor, v: Tensor, g: Tensor, **_: Any) -> dict[str, int]:
@@ -206,5 +205,7 @@ def _limit(sizes: dict[str, int]) -> str | None:
     return None if keys <= 128 else f"keys of width {keys} exceed the kernels' 128"
 
 
-_OPERATOR = Operator("ssd", ssd, "chunked gated linear attention (Mamba-2, GLA, RetNet)", limit=_limit, sizes=_sizes)
+_OPERATOR = Operator(
+    "ssd", ssd, "chunked gated linear attention (Mamba-2, GLA, RetNet)", limit=_limit, sizes=_sizes, main="v"
+)
 add_operator(_OPERATOR)

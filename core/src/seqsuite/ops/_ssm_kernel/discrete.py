@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +58,14 @@ class DiscreteSSM:
         return replace(self, **{name: getattr(self, name).to(dtype) for name in names})
 
     def move(self, x: Tensor) -> Tensor:
-        """Return dA x for states x (..., H, N): a step without input."""
+        """Take a step without input.
+
+        Args:
+            x: States (..., H, N), complex.
+
+        Returns:
+            dA x, likewise.
+        """
         y = self.decay * x
         for left, right in zip(self.left, self.right, strict=True):
             y = y - left * (2 * (right * x).sum(-1, keepdim=True).real)
@@ -100,7 +107,15 @@ class DiscreteSSM:
         return _from_row(_RowsTimesPower.apply(_as_row(C), self.matrix(), counts, length.bit_length()))
 
     def advance(self, x: Tensor, steps: Tensor) -> Tensor:
-        """Return dA^steps x for states x (B, H, N) and steps (B,)."""
+        """Take steps without input, of each row its own number.
+
+        Args:
+            x: States (B, H, N), complex.
+            steps: (B,) whole numbers, at least 0.
+
+        Returns:
+            dA^steps x, (B, H, N).
+        """
         if not self.rank:
             return x * torch.exp(self.log_decay * steps[:, None, None])
         columns = torch.cat((x.real, x.imag), -1)
@@ -108,7 +123,13 @@ class DiscreteSSM:
         return torch.complex(*_RowsTimesPower.apply(columns, self.matrix().mT, steps, bits).chunk(2, -1))
 
     def gather(self, u: Tensor) -> Tensor:
-        """Return the state (B, H, N) behind inputs u (B, H, L), real, from a zero state; zeros in front change nothing.
+        """Return the state behind a sequence, from a zero state; zeros in front of it change nothing.
+
+        Args:
+            u: Inputs (B, H, L), real.
+
+        Returns:
+            The state (B, H, N), complex.
 
         The diagonal form takes two levels of sums (`power_sums`); the other one takes blocks of steps by a matrix
         product each and then pairs of blocks, so that nothing is as large as all states of a sequence.
@@ -153,14 +174,18 @@ def discretize(
 
     Returns:
         The system, in double precision.
+
+    Raises:
+        ValueError: If shapes or options do not fit.
     """
+    check_method("method", method, P, l_max)
+    _check_shapes(dt, A, B, P)
     dt, A, B = dt.double(), A.to(torch.complex128), B.to(torch.complex128)
     a, b = dt * A, dt * B
     none = a.new_zeros(0, *a.shape)
     if method == "zoh":
         return DiscreteSSM(torch.exp(a), b * _expm1_over(a), none, none, a)
-    if method == "dss":
-        assert l_max is not None
+    if method == "dss" and l_max is not None:
         x = torch.expm1(a * l_max) * A
         drive = 0.5 * B * torch.expm1(a) * x.conj() / (x.abs().square() + 1e-7)
         return DiscreteSSM(torch.exp(a), drive, none, none, a)
@@ -176,6 +201,31 @@ def discretize(
     right = torch.linalg.solve(inner.to(row.dtype), row.transpose(0, 1)).transpose(0, 1)
     drive = D * b - (left * (right * b).sum(-1, keepdim=True).real).sum(0)
     return DiscreteSSM(decay, drive, left, right, log_decay)
+
+
+def check_method(name: str, method: str, P: Tensor | None, l_max: int | None) -> None:
+    """Raise ValueError, naming the argument, unless the discretisation is known and goes with the other options."""
+    if method not in get_args(Discretization):
+        raise ValueError(f"{name} must be 'zoh', 'bilinear' or 'dss', got {method!r}")
+    if P is not None and len(P) and method != "bilinear":
+        raise ValueError(f"{name} must be 'bilinear' with P, got {method!r}")
+    if method == "dss" and l_max is None:
+        raise ValueError(f"l_max must be given with {name} 'dss'")
+
+
+def _check_shapes(dt: Tensor, A: Tensor, B: Tensor, P: Tensor | None) -> None:
+    """Raise ValueError unless all fit A (H, N)."""
+    if A.ndim != 2:
+        raise ValueError(f"A must be (H, N), got {tuple(A.shape)}")
+    heads, modes = A.shape
+    allowed: dict[str, tuple[Tensor | None, list[tuple[int, ...]]]] = {
+        "dt": (dt, [(heads, 1), (heads, modes)]),
+        "B": (B, [(heads, modes)]),
+        "P": (P, [] if P is None else [(len(P), heads, modes)]),
+    }
+    for name, (x, shapes) in allowed.items():
+        if x is not None and tuple(x.shape) not in shapes:
+            raise ValueError(f"{name} must be {' or '.join(map(str, shapes))}, got {tuple(x.shape)}")
 
 
 def spread(x: Tensor, heads: int) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from seqsuite.ops._dispatch import Operator, add_operator, choose
 from seqsuite.ops._long_conv.portable import fft_length
-from seqsuite.ops._operands import require_floating
-from seqsuite.ops._ssm_kernel.discrete import DiscreteSSM, Discretization, discretize, spread, within_band
+from seqsuite.ops._operands import COMPLEX, require_dtypes, require_floating, require_one_device
+from seqsuite.ops._ssm_kernel.discrete import DiscreteSSM, Discretization, check_method, discretize, spread, within_band
 from seqsuite.ops._ssm_kernel.products import cauchy, limit, vandermonde
 from seqsuite.ops._ssm_kernel.reference import kernel_reference
 
@@ -174,11 +174,9 @@ def _check(
     l_max: int | None,
 ) -> None:
     """Raise TypeError unless dtypes, ValueError unless shapes and options fit."""
-    require_floating(dt=dt)
-    named = {"A": A, "B": B, "C": C, "P": P, "states": states}
-    for name, tensor in named.items():
-        if tensor is not None and not tensor.is_complex():
-            raise TypeError(f"{name} must be complex, not {tensor.dtype}")
+    require_floating({"dt": dt})
+    require_dtypes(COMPLEX, {"A": A, "B": B, "C": C}, P=P, states=states)
+    require_one_device(dt=dt, A=A)
     if C.ndim != 3:
         raise ValueError(f"C must be (C, H, N), got {tuple(C.shape)}")
     heads, modes = C.shape[1:]
@@ -193,18 +191,15 @@ def _check(
     if states is not None and (states.ndim != 3 or states.shape[1:] != (heads, modes)):
         raise ValueError(f"states must be (R, {heads}, {modes}), got {tuple(states.shape)}")
     for name, number in (("length", length), ("attuned_to", attuned_to), ("l_max", l_max)):
+        if number is not None and not isinstance(number, int | torch.SymInt):
+            raise TypeError(f"{name} must be an integer, not {number!r}")
         if number is not None and number < 1:
-            raise ValueError(f"{name} must be at least 1, got {number}")
+            raise ValueError(f"{name} must be at least 1, got {number!r}")
     if not 0 < rate < math.inf:
         raise ValueError(f"rate must be positive and finite, got {rate}")
     if attuned_to is not None and round(attuned_to / rate) < 1:
         raise ValueError(f"attuned_to must be at least one step at this rate, got {attuned_to} at rate {rate}")
-    if discretization not in ("zoh", "bilinear", "dss"):
-        raise ValueError(f"discretization must be 'zoh', 'bilinear' or 'dss', got {discretization!r}")
-    if P is not None and len(P) and discretization != "bilinear":
-        raise ValueError(f"discretization must be 'bilinear' with P, got {discretization!r}")
-    if discretization == "dss" and l_max is None:
-        raise ValueError("l_max must be given with discretization 'dss'")
+    check_method("discretization", discretization, P, l_max)
 
 
 def _limit(sizes: dict[str, int]) -> str | None:
@@ -220,6 +215,6 @@ def _sizes(dt: Tensor, A: Tensor, B: Tensor, C: Tensor, *_: Any, **options: Any)
 
 
 _OPERATOR = Operator(
-    "ssm_kernel", ssm_kernel, "convolution kernels of state spaces (S4, S4D)", limit=_limit, sizes=_sizes
+    "ssm_kernel", ssm_kernel, "convolution kernels of state spaces (S4, S4D)", limit=_limit, sizes=_sizes, main="C"
 )
 add_operator(_OPERATOR)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from seqsuite.ops._dispatch import Operator, add_operator, choose
+from seqsuite.ops._operands import COMPLEX, require_dtypes, require_one_device
 from seqsuite.ops._registration import by_path, once, register
 from seqsuite.ops._ssm_kernel import reference
 
-COMPLEX = (torch.complex64, torch.complex128)
 MAX_ROWS = 64
 """Rows of a Cauchy product that the Triton kernel takes."""
 
@@ -77,9 +77,9 @@ def power_sums(u: Tensor, log_a: Tensor, *, backend: str | None = None) -> Tenso
         ValueError: If shapes do not fit, or there is no step.
         seqsuite.errors.UserError: If the backend asked for cannot serve the call.
     """
-    if u.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"u must be float32 or float64, not {u.dtype}")
-    _require_complex(log_a=log_a)
+    require_dtypes((torch.float32, torch.float64), {"u": u})
+    require_dtypes(COMPLEX, {"log_a": log_a})
+    require_one_device(u=u, log_a=log_a)
     if log_a.ndim != 2 or u.ndim < 2 or u.shape[-2] != log_a.shape[0] or u.shape[-1] == 0:
         raise ValueError(
             f"u must be (..., H, L) with L > 0 and log_a (H, N), got {tuple(u.shape)}, {tuple(log_a.shape)}"
@@ -118,7 +118,7 @@ def cauchy(v: Tensor, z: Tensor, w: Tensor, *, backend: str | None = None) -> Te
         seqsuite.errors.UserError: If the backend asked for cannot serve the call.
     """
     _check_pair("v", v, "w", w)
-    _require_complex(z=z)
+    require_dtypes(COMPLEX, {"v": v, "z": z})
     if z.ndim != 1 or z.requires_grad:
         raise ValueError(f"z must be (F,) without gradient, got {tuple(z.shape)}, requires_grad={z.requires_grad}")
     path = choose(_CAUCHY, v.device.type, v.dtype, _cauchy_sizes(v, z, w), backend).backend
@@ -233,15 +233,9 @@ _cauchy_backward = register(
 )
 
 
-def _require_complex(**operands: Tensor) -> None:
-    for name, tensor in operands.items():
-        if tensor.dtype not in COMPLEX:
-            raise TypeError(f"{name} must be complex64 or complex128, not {tensor.dtype}")
-
-
 def _check_pair(first: str, x: Tensor, second: str, y: Tensor) -> None:
     """Raise unless x is complex (..., H, N) and y complex (H, N)."""
-    _require_complex(**{first: x, second: y})
+    require_dtypes(COMPLEX, {first: x, second: y})
     if y.ndim != 2 or x.ndim < 2 or x.shape[-2:] != y.shape:
         raise ValueError(f"{first} must be (..., H, N) and {second} (H, N), got {tuple(x.shape)} and {tuple(y.shape)}")
 
