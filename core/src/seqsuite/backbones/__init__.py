@@ -1,4 +1,4 @@
-"""What is built from mixers: the two-way wrapper, norms, blocks and the residual stack."""
+"""What is built from mixers: the two-way wrapper, norms, blocks, the residual stack and the pooled backbone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,22 @@ if TYPE_CHECKING:
     from seqsuite.backbones.mlp_block import MLP, MLPBlock
     from seqsuite.backbones.norms import RMSNorm, create_norm
     from seqsuite.backbones.residual import Block, ResidualStack
+    from seqsuite.backbones.unet import DownPool, PooledBackbone, ResidualBlock, UpPool, residual_blocks
 
-__all__ = ["MLP", "Bidirectional", "Block", "MLPBlock", "RMSNorm", "ResidualStack", "create_norm"]
+__all__ = [
+    "MLP",
+    "Bidirectional",
+    "Block",
+    "DownPool",
+    "MLPBlock",
+    "PooledBackbone",
+    "RMSNorm",
+    "ResidualBlock",
+    "ResidualStack",
+    "UpPool",
+    "create_norm",
+    "residual_blocks",
+]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -21,5 +35,6 @@ __getattr__, __dir__ = lazy_names(
         "mlp_block": ["MLP", "MLPBlock"],
         "norms": ["RMSNorm", "create_norm"],
         "residual": ["Block", "ResidualStack"],
+        "unet": ["DownPool", "PooledBackbone", "ResidualBlock", "UpPool", "residual_blocks"],
     },
 )
