@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from seqdna.checkpoints.reading import own_folder, read_checkpoint
+from seqdna.checkpoints.reading import read_checkpoint
 from seqdna.data.fasta import NUCLEOTIDES
 from seqdna.embedding import Embedder, Embeddings, Tiling, gather, named_pieces
 from seqdna.finetuning.head import FILE as HEAD

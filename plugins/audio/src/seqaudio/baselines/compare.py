@@ -38,7 +38,9 @@ WHAT = {
 class Decoder(Protocol):
     """What the baselines ask of a quantiser."""
 
-    bits: int
+    @property
+    def bits(self) -> int:
+        """Bits of a code."""
 
     def decode(self, codes: np.ndarray) -> Any:
         """Return the amplitude of each code."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from seqaudio.data import AudioFile, find_audio, probe
-from seqaudio.data.manifest import FILE_COLUMNS, _json_rows, _table_rows
+from seqaudio.data.manifest import FILE_COLUMNS, lines_of
 from seqsuite.errors import UserError, suggest
 
 Skipped = tuple[tuple[str, str], ...]
@@ -109,14 +109,7 @@ def manifest_rows(path: Path, *, label_column: str | None, on_error: str) -> tup
 
 
 def _manifest(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        rows = list(_json_rows(path) if path.suffix.lower() == ".jsonl" else _table_rows(path))
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: a manifest is text in UTF-8, and this is not") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    rows = lines_of(path)
     if not rows:
         raise UserError(f"{path}: the manifest lists no clip")
     yield from rows

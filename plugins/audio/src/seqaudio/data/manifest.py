@@ -29,14 +29,7 @@ def manifest_files(path: Path, label_column: str | None = None) -> Iterator[tupl
     Raises:
         UserError: The manifest cannot be read, has no column of files or of labels, or a row is damaged.
     """
-    try:
-        rows = list(_json_rows(path) if path.suffix.lower() == ".jsonl" else _table_rows(path))
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: a manifest is text in UTF-8, and this is not") from None
+    rows = lines_of(path)
     if not rows:
         raise UserError(f"{path}: the manifest lists no file")
     for line, row in rows:
@@ -62,6 +55,22 @@ def _label(row: dict[str, Any], column: str | None, where: str) -> str | None:
     if not label:
         raise UserError(f"{where}: the column {name!r} is empty")
     return label
+
+
+def lines_of(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Return the rows of a .csv, .tsv or .jsonl file with their line numbers.
+
+    Raises:
+        UserError: It cannot be read, or a row is damaged.
+    """
+    try:
+        return list(_json_rows(path) if path.suffix.lower() == ".jsonl" else _table_rows(path))
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: a manifest is text in UTF-8, and this is not") from None
 
 
 def _table_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -199,7 +199,8 @@ def all_blocks(scores: Sequence[FileBits], length: int) -> Blocks:
 def _baselines(
     model: AudioModel, files: Sequence[AudioFile], fitted: Splits, block_seconds: float, seed: int, tell: Progress
 ) -> AudioBaselines:
-    quantizer: Any = model.quantizer
+    quantizer = model.quantizer
+    assert quantizer is not None  # only models over codes are measured in bits
     parts = fitted.train, fitted.valid or fitted.train, files
     return audio_baselines(
         *(_clips(model, part) for part in parts),

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqaudio.configs.classifier import ClassifierConfig
-from seqaudio.models.sashimi import _both_ways, _has_both_ways
+from seqaudio.models.sashimi import mixer_options_of
 from seqsuite.backbones.unet import PooledBackbone, residual_blocks
 from seqsuite.models.base import Model, settle_mixer
 from seqsuite.ops import Seq
@@ -38,14 +38,14 @@ class WaveClassifier(Model):
         config = settle_mixer(config)
         super().__init__(config)
         self.front_end = Frames(config)
-        both = config.bidirectional and _has_both_ways(config.mixer)
+        options, wrap = mixer_options_of(config)
         blocks = residual_blocks(
             config.mixer,
             config.n_layer,
-            mixer_options={**config.mixer_options, "bidirectional": True} if both else config.mixer_options,
+            mixer_options=options,
             ff=config.ff,
             dropout=config.dropout,
-            wrap=_both_ways if config.bidirectional and not both else None,
+            wrap=wrap,
         )
         self.backbone = PooledBackbone(config.d_model, blocks, pool=config.pool, expand=config.expand, shift=False)
         self.head = nn.Linear(config.d_model, config.num_classes)

@@ -11,9 +11,9 @@ Any length of input goes, and `step` works at every depth, with and without laye
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -24,6 +24,7 @@ from seqsuite import plugins
 from seqsuite.backbones.norms import create_norm
 from seqsuite.backbones.unet import PooledBackbone, residual_blocks
 from seqsuite.errors import UserError
+from seqsuite.mixers.base import Mixer
 from seqsuite.mixers.bidirectional import Bidirectional
 from seqsuite.mixers.create import is_pattern
 from seqsuite.models.base import settle_mixer
@@ -53,12 +54,7 @@ def build_backbone(config: SashimiConfig) -> PooledBackbone:
     Raises:
         UserError: Both ways are asked for, of mixers that already look both ways.
     """
-    options: Mapping[str, Any] = config.mixer_options
-    wrap = None
-    if config.bidirectional and _has_both_ways(config.mixer):
-        options = {**options, "bidirectional": True}
-    elif config.bidirectional:
-        wrap = _both_ways
+    options, wrap = mixer_options_of(config)
     norm = partial(_norm, config.norm, eps=config.norm_epsilon)
     blocks = residual_blocks(
         config.mixer,
@@ -84,14 +80,37 @@ def _norm(kind: str, width: int, *, eps: float) -> nn.Module:
     return FrameNorm() if kind == "frame" else create_norm(kind, width, eps)
 
 
-def _has_both_ways(mixer: str) -> bool:
-    """Return whether a mixer has an option for both directions, as S4 and S4D have."""
-    if is_pattern(mixer):
-        return False
-    return "bidirectional" in inspect.signature(plugins.lookup("mixers", mixer)).parameters
+class TwoWay(Protocol):
+    """A config with a mixer that may look both ways."""
+
+    @property
+    def mixer(self) -> str:
+        """Its name."""
+
+    @property
+    def mixer_options(self) -> dict[str, Any]:
+        """Its options."""
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether it looks both ways."""
 
 
-def _both_ways(mixer: Any) -> Any:
+def mixer_options_of(config: TwoWay) -> tuple[dict[str, Any], Callable[[Mixer], Mixer] | None]:
+    """Return the options of a config's mixers, and the wrapper that makes them look both ways where no option does.
+
+    S4 and S4D have an option for it; other causal mixers are wrapped.
+    """
+    options = config.mixer_options
+    if not config.bidirectional:
+        return options, None
+    one = not is_pattern(config.mixer)
+    if one and "bidirectional" in inspect.signature(plugins.lookup("mixers", config.mixer)).parameters:
+        return {**options, "bidirectional": True}, None
+    return options, _both_ways
+
+
+def _both_ways(mixer: Mixer) -> Mixer:
     if not mixer.causal:
         raise UserError(f"bidirectional: {type(mixer).__name__} already looks both ways; leave bidirectional out")
     return Bidirectional(mixer)

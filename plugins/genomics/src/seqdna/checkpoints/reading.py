@@ -24,7 +24,14 @@ from seqsuite.models import load_model
 from seqsuite.models.base import Model
 from seqsuite.models.create import build_model
 from seqsuite.models.files import load_weights
-from seqsuite.models.published import fetch_published, find_weights, is_hub_id, read_json, read_weights
+from seqsuite.models.published import (
+    fetch_published,
+    find_weights,
+    is_hub_id,
+    own_folder,
+    read_json,
+    read_weights,
+)
 
 
 @dataclass(frozen=True)
@@ -136,15 +143,6 @@ def _build(
     model = build_model(config)
     load_weights(model, tensors, source)
     return Checkpoint(str(source), chosen.name, "published", model.eval(), words)
-
-
-def own_folder(path: Path) -> Path | None:
-    """Return the folder of a model of ours: the path itself or a run's `model`; None where there is none."""
-    for folder in (path / "model", path):
-        config = folder / "config.json"
-        if config.is_file() and isinstance(read_json(config).get("model"), str):
-            return folder
-    return None
 
 
 def _read_own(folder: Path, source: str) -> Checkpoint:

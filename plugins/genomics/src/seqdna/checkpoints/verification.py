@@ -11,9 +11,7 @@ no law of this model, is measured and told.
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,37 +25,13 @@ from seqdna.models.base import longest_input
 from seqdna.tokenizers import NucleotideTokenizer, Tokenizer
 from seqsuite.errors import UserError
 from seqsuite.models.base import Model
-from seqsuite.models.files import shared_tensors
+from seqsuite.models.checks import LIMITS, Check, checksum, difference, fact_rows, not_finite
 from seqsuite.reports import TableView
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SEED, PADS = 20240926, 16
-LIMITS = {torch.float32: 1e-4, torch.float64: 1e-9}
-"""Largest allowed difference, in units of the largest output: rounding of a deep model, and no more."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One measured number.
-
-    Attributes:
-        name: What was measured.
-        value: The number.
-        limit: What it must not exceed; None: it is told and not judged.
-        about: What it means.
-    """
-
-    name: str
-    value: float
-    limit: float | None
-    about: str
-
-    @property
-    def passed(self) -> bool | None:
-        """Whether it obeys its limit; None where there is none."""
-        return None if self.limit is None else bool(self.value <= self.limit)
 
 
 @dataclass(frozen=True)
@@ -97,12 +71,7 @@ class Verification(TableView):
         """Return one row a fact or check."""
         facts = {"family": self.family, "layout": self.layout, "parameters": f"{self.parameters:,}", **self.flags}
         facts |= {"vocabulary": " ".join(self.tokens), "tensors (sha256)": self.checksum}
-        rows = [{"what": name, "value": str(value), "result": "", "about": ""} for name, value in facts.items()]
-        names = {True: "ok", False: "FAILED", None: ""}
-        return rows + [
-            {"what": check.name, "value": f"{check.value:.3g}", "result": names[check.passed], "about": check.about}
-            for check in self.checks
-        ]
+        return fact_rows(facts) + [check.row() for check in self.checks]
 
     def figure(self) -> Figure | None:
         """Draw the entropy along the fixed input; None without a head over bases."""
@@ -115,29 +84,8 @@ class Verification(TableView):
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it but the entropy of each position, ready for JSON."""
-        checks = [
-            {
-                "name": check.name,
-                "value": check.value if math.isfinite(check.value) else None,
-                "limit": check.limit,
-                "passed": check.passed,
-                "about": check.about,
-            }
-            for check in self.checks
-        ]
         facts = ("source", "family", "layout", "parameters", "length", "flags", "tokens", "checksum", "passed")
-        return {name: getattr(self, name) for name in facts} | {"checks": checks}
-
-
-def checksum(state: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 over names, types, shapes and bytes of tensors, sorted by name; shared ones once."""
-    same = shared_tensors(state)
-    digest = hashlib.sha256()
-    for name in sorted(set(state) - set(same)):
-        tensor = state[name].detach().cpu().contiguous()
-        digest.update(f"{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+        return {name: getattr(self, name) for name in facts} | {"checks": [check.to_dict() for check in self.checks]}
 
 
 def verify_checkpoint(source: str | Path, *, length: int = 1024, **options: Any) -> Verification:
@@ -164,10 +112,10 @@ def verify(checkpoint: Checkpoint, *, length: int = 1024) -> Verification:
     text = "".join("ACGT"[base] for base in np.random.default_rng(SEED).integers(0, 4, length))
     ids = torch.from_numpy(words.encode(text).astype(np.int64))[None]
     state = model.state_dict()
-    checks = [Check("tensors not finite", _not_finite(state.values()), 0, "values that are infinite or no number")]
+    checks = [Check("tensors not finite", not_finite(state.values()), 0, "values that are infinite or no number")]
     with torch.inference_mode():
         outputs = model(ids)
-    checks.append(Check("outputs not finite", _not_finite([outputs]), 0, "on the fixed input"))
+    checks.append(Check("outputs not finite", not_finite([outputs]), 0, "on the fixed input"))
     entropy = np.empty(0)
     if checkpoint.config.head not in ("sequence_classification", "none"):
         entropy, told = _surprise(checkpoint, ids, outputs)
@@ -191,18 +139,6 @@ def verify(checkpoint: Checkpoint, *, length: int = 1024) -> Verification:
         checks=tuple(checks),
         entropy=entropy,
     )
-
-
-def _not_finite(tensors: Iterable[Tensor]) -> float:
-    return float(sum(int((~torch.isfinite(t)).sum()) for t in tensors if t.is_floating_point()))
-
-
-def _difference(one: Tensor, other: Tensor) -> float:
-    """Return the largest difference in units of the largest output; infinite where something is no number."""
-    if not one.numel():
-        return 0.0
-    value = float((one - other).abs().max() / one.abs().max().clamp(min=1e-30))
-    return value if math.isfinite(value) else math.inf
 
 
 def _surprise(checkpoint: Checkpoint, ids: Tensor, outputs: Tensor) -> tuple[np.ndarray, list[Check]]:
@@ -253,7 +189,7 @@ def _equivariance(checkpoint: Checkpoint, network: Model, ids: Tensor, given: Te
     law = config.both_strands or (config.head == "sequence_classification" and config.conjoin_eval)
     about = "on the reverse complement, of the largest output" + ("" if law else "; no law of this model")
     name = f"RC-equivariance error ({str(given.dtype).removeprefix('torch.')})"
-    return Check(name, _difference(expected, other), LIMITS[given.dtype] if law else None, about)
+    return Check(name, difference(expected, other), LIMITS[given.dtype] if law else None, about)
 
 
 def _padding(checkpoint: Checkpoint, network: Model, ids: Tensor, given: Tensor) -> list[Check]:
@@ -271,7 +207,7 @@ def _padding(checkpoint: Checkpoint, network: Model, ids: Tensor, given: Tensor)
         padded = padded[:, room:] if left else padded[:, : ids.shape[1]]
     law = config.padding == "masked"
     about = f"change by {room} [PAD] on the {words.padding_side}" + ("" if law else "; padding is as published")
-    return [Check("padding effect", _difference(given, padded), LIMITS[torch.float64] if law else None, about)]
+    return [Check("padding effect", difference(given, padded), LIMITS[torch.float64] if law else None, about)]
 
 
 def _sight(checkpoint: Checkpoint, network: Model, ids: Tensor, given: Tensor) -> list[Check]:
@@ -287,6 +223,6 @@ def _sight(checkpoint: Checkpoint, network: Model, ids: Tensor, given: Tensor) -
     limit = LIMITS[torch.float64]
     if checkpoint.config.head == "causal_lm":
         about = "change of earlier outputs when the last base changes"
-        return [Check("causality", _difference(given[:, :place], other[:, :place]), limit, about)]
+        return [Check("causality", difference(given[:, :place], other[:, :place]), limit, about)]
     about = "change of the output of a base when the base changes"
-    return [Check("leave-one-out", _difference(given[:, place], other[:, place]), limit, about)]
+    return [Check("leave-one-out", difference(given[:, place], other[:, place]), limit, about)]

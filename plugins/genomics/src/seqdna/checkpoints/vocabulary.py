@@ -8,7 +8,6 @@ bases as the checkpoint's complement table does.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -126,18 +125,3 @@ def check_vocabulary(tokenizer: Tokenizer, config: GenomeConfig, source: object)
     reason = _misfit(tokenizer, config)
     if reason is not None:
         raise UserError(f"{source}: does not match the checkpoint: {reason}")
-
-
-def write_json(content: Any, path: Path) -> None:
-    """Write a JSON file aside and rename it into place.
-
-    Raises:
-        UserError: The place is not writable.
-    """
-    aside = path.with_name(f".{path.name}.tmp")
-    try:
-        aside.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        aside.replace(path)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise UserError(f"{path}: cannot write it ({error.strerror or error})") from error

@@ -8,7 +8,7 @@ from seqdna.configs.checkpoints import ImportConfig
 def import_checkpoint(config: ImportConfig) -> int:
     """Bring a published Caduceus, HyenaDNA or Mamba checkpoint into SeqSuite's format."""
     from seqdna.checkpoints import import_checkpoint
-    from seqdna.cli.export import show
+    from seqsuite.models.transfer import print_transfer
 
     result = import_checkpoint(
         config.source,
@@ -23,5 +23,5 @@ def import_checkpoint(config: ImportConfig) -> int:
         lower=config.lower,
         revision=config.revision,
     )
-    show(result, json=config.json)
+    print_transfer(result, program="seqdna", json=config.json)
     return 0
