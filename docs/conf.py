@@ -1,5 +1,9 @@
 """Sphinx configuration."""
 
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
+
 project = "SeqSuite"
 author = "The SeqSuite authors"
 copyright = "2026, The SeqSuite authors"
@@ -13,3 +17,24 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
+
+
+class OwnPageFirst(SphinxPostTransform):
+    """Lets a name that two plugins have, such as Splits, refer to the object on the page where it is mentioned."""
+
+    default_priority = 5  # before references are resolved
+
+    def run(self, **_: object) -> None:
+        """Write the full name of such objects into the references of a page."""
+        known = self.env.get_domain("py").objects
+        here = [name for name, entry in known.items() if entry.docname == self.env.docname and not entry.aliased]
+        for node in self.document.findall(addnodes.pending_xref):
+            if node.get("refdomain") == "py":
+                found = [name for name in here if name.endswith(f".{node['reftarget']}")]
+                if len(found) == 1:
+                    node["reftarget"] = found[0]
+
+
+def setup(app: Sphinx) -> None:
+    """Add what is defined here."""
+    app.add_post_transform(OwnPageFirst)

@@ -59,7 +59,8 @@ def test_manifest_stretches(tmp_path: Path, recording: np.ndarray) -> None:
 )
 def test_manifest_errors(tmp_path: Path, recording: np.ndarray, change: dict[str, str], said: str) -> None:
     rows = [
-        {"file": "long.wav", "label": name, "split": "train", "start": "0", "seconds": "0.5"} for name in ("a", "b")
+        {"file": "long.wav", "label": name, "split": "train", "start": start, "seconds": "0.5"}
+        for name, start in (("a", "0"), ("b", "0.5"))
     ]
     rows[1] |= change
     with pytest.raises(UserError) as error:

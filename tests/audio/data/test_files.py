@@ -109,7 +109,7 @@ def test_labels_come_from_the_column_asked_for(tmp_path):
         ("m.csv", "", "m.csv: the manifest lists no file"),
         ("m.jsonl", '{"file": "a.wav"}\n\n{"file": \n', "m.jsonl, line 3: no JSON"),
         ("m.jsonl", '["a.wav"]\n', "m.jsonl, line 1: a row is an object"),
-        ("m.jsonl", '{"file": 3}\n', "m.jsonl, line 1: the column 'file' is empty"),
+        ("m.jsonl", '{"file": 3}\n', "m.jsonl, line 1: the column 'file' is 3, which names no file"),
     ],
 )
 def test_a_manifest_that_does_not_work_names_its_line(tmp_path, name, text, message):
@@ -208,3 +208,12 @@ def test_a_fingerprint_changes_with_the_data_not_with_its_place(tmp_path):
         put(tmp_path / folder / "a.wav", noise(frames))
     one, two, three = (fingerprint(find_audio(tmp_path / name).files) for name in ("one", "two", "three"))
     assert one == two != three
+
+
+def test_a_name_with_a_zero_and_two_columns_of_one_name_are_told(tmp_path):
+    (tmp_path / "zero.csv").write_text("file\na\0.wav\n")
+    with pytest.raises(UserError, match=r"zero.csv, line 2: .* zero character"):
+        find_audio(tmp_path / "zero.csv")
+    (tmp_path / "two.csv").write_text("file,file\na.wav,b.wav\n")
+    with pytest.raises(UserError, match=r"two.csv, line 1: there are two columns 'file'"):
+        find_audio(tmp_path / "two.csv")

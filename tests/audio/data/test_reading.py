@@ -7,7 +7,6 @@ import pytest
 import soundfile
 
 from seqaudio.data import (
-    check_files,
     check_signal,
     find_audio,
     probe,
@@ -17,6 +16,7 @@ from seqaudio.data import (
     stream_audio,
 )
 from seqaudio.data.torch_audio import torchaudio
+from seqaudio.sources import open_source
 from seqsuite.errors import UserError
 
 from .conftest import noise, put
@@ -177,18 +177,18 @@ def test_all_files_are_checked_in_one_pass(tmp_path):
     put(tmp_path / "loud.wav", noise(5000) * 8, subtype="FLOAT")
     cut(put(tmp_path / "cut.flac", noise(80_000), 16000))
     put(tmp_path / "nan.wav", noise(300) * np.nan, subtype="FLOAT")
-    files = find_audio(tmp_path).files
-    checked = check_files(files, on_error="skip")
-    assert [file.path.name for file in checked.files] == ["good.wav", "loud.wav", "silent.wav"]
-    assert [path.name for path, _ in checked.skipped] == ["cut.flac", "nan.wav"]
+    checked = open_source(tmp_path, rate=16000, on_error="skip")
+    assert [file.path.name for file in checked.files] == ["good.wav", "loud.wav"]
+    assert [path.name for path, _ in checked.skipped] == ["cut.flac", "nan.wav", "silent.wav"]
     assert all(str(path) in why for path, why in checked.skipped)
-    loud, silent = checked.notes
-    assert "loud.wav: samples reach" in loud
-    assert silent == f"{tmp_path / 'silent.wav'}: the clip is silent"
+    assert f"{tmp_path / 'silent.wav'}: the clip is silent" in checked.skipped[2][1]
+    assert any("loud.wav: samples reach" in note for note in checked.notes)
     with pytest.raises(UserError, match=r"cut\.flac"):
-        check_files(files)
-    with pytest.raises(UserError, match="none of the 2 sound files can be decoded"):
-        check_files([file for file in files if file.path.name in ("cut.flac", "nan.wav")], on_error="skip")
+        open_source(tmp_path, rate=16000)
+    for name in ("good.wav", "loud.wav"):
+        (tmp_path / name).unlink()
+    with pytest.raises(UserError, match="none of its 3 sound files can be used"):
+        open_source(tmp_path, rate=16000, on_error="skip")
 
 
 def test_notes_and_faults_of_a_signal():

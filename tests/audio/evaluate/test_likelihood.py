@@ -95,10 +95,18 @@ def test_flac_is_not_explained_away_on_linear_samples(load_debug, sources) -> No
     assert not any("FLAC" in note for note in result.notes)
 
 
-def test_too_little_sound_and_no_files_are_told(load_debug, sources) -> None:
-    model = load_debug("sashimi_debug")
-    with pytest.raises(UserError, match="--block_seconds"):
-        evaluate(model, sources / "clip0.wav", baselines=False)
+def test_little_sound_has_an_interval_from_short_blocks(load_debug, sources) -> None:
+    found = evaluate(load_debug("sashimi_debug"), sources / "clip0.wav", baselines=False)
+    assert found.interval.blocks == 5  # four of 701 // 4 samples, and what is left
+    assert found.interval.low < found.bits_per_sample < found.interval.high
+    assert any("blocks of 0.0219 s" in note for note in found.notes)
+
+
+def test_too_little_sound_and_no_files_are_told_before_measuring(load_debug, sources) -> None:
+    model, told = load_debug("sashimi_debug"), []
+    with pytest.raises(UserError, match="one sample long"):
+        evaluate_files(model, find_audio(sources / "clip2.wav").files, progress=told.append)
+    assert not told
     with pytest.raises(UserError, match="held out"):
         evaluate(model)
     with pytest.raises(UserError, match="belong together"):

@@ -217,6 +217,7 @@ def test_files_that_do_not_fit_are_told_in_one_line(tmp_path):
     without = {n: x for n, x in good.items() if n != "model.c_layers.1.layer.ff.2.bias"}
     old = version_3(good, tables=True, q=True)
     untied = old | {n: 2 * x for n, x in old.items() if n.endswith(".Q")}
+    oldest = good | {f"{block.removesuffix('.layer')}.kernel.krylov.w": torch.zeros(2)}
     unstable = old | {n: x.abs() for n, x in old.items() if n.endswith(".w")}
     cases = [
         (without, {}, r"lacks c_layers\.1\.layer\.ff\.2\.bias"),
@@ -229,6 +230,7 @@ def test_files_that_do_not_fit_are_told_in_one_line(tmp_path):
         (good, {"dt_transform": "softplux"}, "dt_transform must be one of"),
         (old, {"dt_transform": "softplus"}, "step sizes are exp"),
         (untied, {}, "untied"),
+        (oldest, {}, r"kernel\.krylov\.w: this S4 is that of January 2022"),
         (unstable, {}, "not stable"),
     ]
     for number, (state, options, message) in enumerate(cases):

@@ -7,10 +7,11 @@ import math
 import pytest
 import torch
 
-from seqsuite.backbones.unet import DownPool, PooledBackbone, UpPool, residual_blocks
+from seqsuite.backbones.pooled_layers import DownPool, UpPool, residual_blocks
+from seqsuite.backbones.unet import PooledBackbone
 from seqsuite.errors import UserError
 from seqsuite.mixers.bidirectional import Bidirectional
-from seqsuite.ops import Seq
+from seqsuite.ops import NonFiniteError, Seq
 from seqsuite.testing.mixers import assert_close
 
 WIDTH, LENGTH = 6, 29
@@ -209,3 +210,15 @@ def test_rows_that_do_not_pool_are_refused_in_one_line(seq):
     with pytest.raises(UserError, match="padded on the right") as caught:
         build(False)(noise(2, 8, WIDTH), seq=seq)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("view", ["forward", "prefill", "step"])
+def test_a_nan_names_its_layer(view, monkeypatch):
+    monkeypatch.setenv("SEQSUITE_DEBUG", "nan")
+    model = build(unet=True)
+    model(noise(2, LENGTH, WIDTH))
+    with torch.no_grad():
+        model.up_blocks[1][2].layer.D.fill_(torch.inf)
+    run = {"forward": model, "prefill": model.prefill, "step": lambda x: in_steps(model, x)}[view]
+    with pytest.raises(NonFiniteError, match=r"^layer up_blocks\.1\.2, S4: "):
+        run(noise(2, LENGTH, WIDTH))

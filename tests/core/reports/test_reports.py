@@ -131,3 +131,8 @@ def test_results_show_themselves() -> None:
             return line_figure({"a": ([0, 1], [1.0, 2.0])})
 
     assert {"table", "img"} <= set(Page(Result()._repr_html_()).tags)
+
+
+def test_a_name_that_is_no_text_is_written_all_the_same(tmp_path):
+    report = Report("a run").text(b"caf\xe9.wav".decode("utf-8", "surrogateescape"))
+    assert r"caf\udce9.wav" in report.write(tmp_path / "report.html").read_text(encoding="utf-8")

@@ -17,9 +17,10 @@ from seqdna.convert import config_to_published, to_published
 from seqsuite.models.base import Model
 
 
-def _sibling(name: str) -> Any:
-    # Test folders are no packages: the module beside this file is loaded by its path.
-    spec = importlib.util.spec_from_file_location(f"checkpoints_{name}", Path(__file__).with_name(f"{name}.py"))
+def _fixture(name: str) -> Any:
+    # Test folders are no packages: the module is loaded by its path.
+    path = Path(__file__).parents[2] / "fixtures" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"fixture_{name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -71,7 +72,7 @@ def publish() -> Callable[..., Path]:
 @pytest.fixture
 def hub() -> Iterator[Any]:
     """A local hub, running."""
-    with _sibling("hub").running_hub() as running:
+    with _fixture("hub").running_hub() as running:
         yield running
 
 

@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 
 import seqsuite
 from seqdna.checkpoints import import_checkpoint, read_checkpoint, verify_checkpoint
-from seqdna.checkpoints.verification import checksum, verify
+from seqdna.checkpoints.verification import verify
 from seqdna.cli import main
 from seqdna.tokenizers import KmerTokenizer
+from seqsuite.models.checks import checksum
 
 MODELS = [
     ("caduceus_ps_debug", {"padding": "masked"}, {"RC-equivariance error (float64)", "padding effect"}),

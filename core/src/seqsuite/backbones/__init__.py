@@ -10,8 +10,9 @@ if TYPE_CHECKING:
     from seqsuite.backbones.bidirectional import Bidirectional
     from seqsuite.backbones.mlp_block import MLP, MLPBlock
     from seqsuite.backbones.norms import RMSNorm, create_norm
+    from seqsuite.backbones.pooled_layers import DownPool, ResidualBlock, UpPool, residual_blocks
     from seqsuite.backbones.residual import Block, ResidualStack
-    from seqsuite.backbones.unet import DownPool, PooledBackbone, ResidualBlock, UpPool, residual_blocks
+    from seqsuite.backbones.unet import PooledBackbone
 
 __all__ = [
     "MLP",
@@ -35,6 +36,7 @@ __getattr__, __dir__ = lazy_names(
         "mlp_block": ["MLP", "MLPBlock"],
         "norms": ["RMSNorm", "create_norm"],
         "residual": ["Block", "ResidualStack"],
-        "unet": ["DownPool", "PooledBackbone", "ResidualBlock", "UpPool", "residual_blocks"],
+        "pooled_layers": ["DownPool", "ResidualBlock", "UpPool", "residual_blocks"],
+        "unet": ["PooledBackbone"],
     },
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqsuite.errors import UserError
 from seqsuite.mixers.base import State
@@ -62,3 +62,17 @@ def first_states(
     """Return the blocks' states before the first step; `rate`: steps of the sequence in one of theirs."""
     longest = None if steps is None else -(-steps // rate)
     return tuple(block.init_state(batch_size, device=device, dtype=dtype, max_length=longest) for block in blocks)
+
+
+class Recorder:
+    """Runs block after block in a view with a state, and keeps the states behind them."""
+
+    def __init__(self, view: str, states: Sequence[State], *, fresh: bool = False, **options: Any) -> None:
+        # Mixers save work where nothing went before.
+        self.view, self.before, self.options = view, iter([None] * len(states) if fresh else states), options
+        self.after: list[State] = []
+
+    def __call__(self, block: nn.Module, x: Tensor) -> Tensor:
+        y, after = getattr(block, self.view)(x, next(self.before), **self.options)
+        self.after.append(after)
+        return y

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from seqsuite.mixers.base import Mixer, Scratch, State, chunks
 from seqsuite.ops import Seq
-from seqsuite.ops._debug import located, require_finite, watching
+from seqsuite.ops._debug import looked
 
 
 class Block(nn.Module):
@@ -216,16 +216,7 @@ class ResidualStack(nn.Module):
 
     def _look(self, index: int, run: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
         """Run a layer; under SEQSUITE_DEBUG=nan say where the first NaN or infinity comes from."""
-        if not watching():
-            return run(x, *rest)
-        with located(f"layer {index}, {type(self.layers[index].mixer).__name__}"):
-            require_finite("before it", {"input": x})
-            out, after = run(x, *rest)
-            require_finite("behind it", {"output": out})
-            if isinstance(after, tuple):
-                fields = getattr(after, "_fields", range(len(after)))
-                require_finite("behind it", {f"state {n}": part for n, part in zip(fields, after, strict=True)})
-        return out, after
+        return looked(f"layer {index}, {type(self.layers[index].mixer).__name__}", run, x, *rest)
 
     def _finish(self, hidden: Tensor, residual: Tensor | None) -> Tensor:
         return self.norm_f(hidden if residual is None else hidden + residual)

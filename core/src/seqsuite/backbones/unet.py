@@ -12,7 +12,7 @@ when its step is complete. Rows may be of unequal length, padded on the right.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from seqsuite.backbones._pooled_rows import (
+    Recorder,
     first_states,
     gather,
     on_trees,
@@ -30,14 +31,10 @@ from seqsuite.backbones._pooled_rows import (
     row_lengths,
     within,
 )
-from seqsuite.backbones.mlp_block import MLP
-from seqsuite.backbones.norms import create_norm
-from seqsuite.mixers.base import Mixer, State, state_dtype
-from seqsuite.mixers.create import build_mixers
+from seqsuite.backbones.pooled_layers import Blocks, DownPool, ResidualBlock, UpPool, layer_norm
+from seqsuite.mixers.base import State, state_dtype
 from seqsuite.ops import Seq
-
-Blocks = Callable[[int], Iterable["ResidualBlock"]]
-"""From a width to the blocks of one tier on one side."""
+from seqsuite.ops._debug import looked, watching
 
 
 class TierState(NamedTuple):
@@ -68,127 +65,6 @@ class PooledState(NamedTuple):
 
     tiers: tuple[TierState, ...]
     centre: tuple[State, ...]
-
-
-class DownPool(nn.Module):
-    """Joins `pool` steps into one: (B, L pool, D) to (B, L, D'). Channels lie outermost in the joined vector."""
-
-    def __init__(self, d_input: int, d_output: int, pool: int) -> None:
-        super().__init__()
-        self.pool = pool
-        self.linear = nn.Linear(d_input * pool, d_output)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Join."""
-        return self.linear(x.unflatten(1, (-1, self.pool)).transpose(2, 3).flatten(2))
-
-
-class UpPool(nn.Module):
-    """Makes `pool` steps of one: (B, L, D') to (B, L pool, D).
-
-    Args:
-        d_input: D'.
-        d_output: D.
-        pool: Steps made of one.
-        shift: Say them to the next `pool` steps, not to the ones that they were made of: causal.
-    """
-
-    def __init__(self, d_input: int, d_output: int, pool: int, *, shift: bool = True) -> None:
-        super().__init__()
-        self.pool, self.shift = pool, shift
-        self.linear = nn.Linear(d_input, d_output * pool)
-
-    def expand(self, y: Tensor) -> Tensor:
-        """Make the steps, without the shift."""
-        return self._unpack(self.linear(y))
-
-    def forward(self, y: Tensor) -> Tensor:
-        """Make the steps and shift them; the first `pool` ones are zero then."""
-        joined = self.linear(y)
-        return self._unpack(F.pad(joined[:, :-1], (0, 0, 1, 0)) if self.shift else joined)
-
-    def _unpack(self, joined: Tensor) -> Tensor:
-        return joined.unflatten(2, (-1, self.pool)).transpose(2, 3).flatten(1, 2)
-
-
-class ResidualBlock(nn.Module):
-    """x + dropout(layer(norm(x))), in the three views; the layer is a mixer, or a map of single positions.
-
-    Args:
-        layer: A mixer, or a module from (..., D) to (..., D).
-        norm: In front of it.
-        dropout: Probability, on what it gives.
-    """
-
-    def __init__(self, layer: nn.Module, norm: nn.Module, *, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.norm, self.layer, self.dropout = norm, layer, dropout
-
-    @property
-    def causal(self) -> bool:
-        """Whether no step sees a later one."""
-        return not isinstance(self.layer, Mixer) or self.layer.causal
-
-    def forward(self, x: Tensor, *, seq: Seq | None = None) -> Tensor:
-        """Run over (B, L, D)."""
-        y = self.norm(x)
-        return self._add(x, self.layer(y, seq=seq) if isinstance(self.layer, Mixer) else self.layer(y))
-
-    def prefill(self, x: Tensor, state: State | None, *, seq: Seq | None = None) -> tuple[Tensor, State]:
-        """Run over a chunk (B, L, D) from a state to a state; a map of single positions has none."""
-        if not isinstance(self.layer, Mixer):
-            return self(x), ()
-        y, after = self.layer.prefill(self.norm(x), state, seq=seq)
-        return self._add(x, y), after
-
-    def step(self, x_t: Tensor, state: State) -> tuple[Tensor, State]:
-        """Run one step (B, D)."""
-        if not isinstance(self.layer, Mixer):
-            return self(x_t), ()
-        y, after = self.layer.step(self.norm(x_t), state)
-        return self._add(x_t, y), after
-
-    def init_state(self, batch_size: int, **options: Any) -> State:
-        """Return the state before the first step; see `Mixer.init_state`."""
-        return self.layer.init_state(batch_size, **options) if isinstance(self.layer, Mixer) else ()
-
-    def _add(self, x: Tensor, y: Tensor) -> Tensor:
-        return x + F.dropout(y, self.dropout, self.training)
-
-
-def _layer_norm(width: int) -> nn.Module:
-    return create_norm("layer", width, 1e-5)
-
-
-def residual_blocks(
-    mixer: str,
-    n_layer: int,
-    *,
-    mixer_options: Mapping[str, Any] | None = None,
-    ff: int = 2,
-    norm: Callable[[int], nn.Module] = _layer_norm,
-    dropout: float = 0.0,
-    wrap: Callable[[Mixer], Mixer] | None = None,
-) -> Blocks:
-    """Return the function from a width to `n_layer` mixers, each followed by a feed-forward layer.
-
-    Args:
-        mixer: A name, or a pattern as in `seqsuite.mixers.create`.
-        n_layer: Number of mixers.
-        mixer_options: Their options, by name.
-        ff: Inner width of the feed-forward layers in units of the width; 0: none.
-        norm: From a width to the norm in front of every layer.
-        dropout: On what every layer gives.
-        wrap: What becomes of each mixer: two directions of it, say.
-    """
-
-    def blocks(width: int) -> Iterator[ResidualBlock]:
-        for made in build_mixers(mixer, n_layer, width, mixer_options or {}):
-            yield ResidualBlock(made if wrap is None else wrap(made), norm(width), dropout=dropout)
-            if ff:
-                yield ResidualBlock(MLP(width, ff * width, activation="gelu"), norm(width), dropout=dropout)
-
-    return blocks
 
 
 class PooledBackbone(nn.Module):
@@ -237,7 +113,7 @@ class PooledBackbone(nn.Module):
             self.up_pools.append(UpPool(inner, outer, factor, shift=shift))
             self.up_blocks.append(nn.ModuleList(blocks(outer)))
         self.centre = nn.ModuleList(blocks(widths[-1]))
-        self.norm_f = _layer_norm(d_model) if norm_f is None else norm_f
+        self.norm_f = layer_norm(d_model) if norm_f is None else norm_f
         self.widths = tuple(widths)
 
     @property
@@ -266,9 +142,9 @@ class PooledBackbone(nn.Module):
     def _whole(self, tier: int, x: Tensor, lengths: Tensor | None) -> Tensor:
         run: Any = partial(self._run, seq=right_padded(lengths, x.shape[1]))
         if tier == len(self.pool):
-            return x + _through(self.centre, x, run)[-1]
+            return x + self._through(self.centre, x, run)[-1]
         factor, length = self.pool[tier], x.shape[1]
-        skips = [x, *_through(self.down_blocks[tier], x, run)]
+        skips = [x, *self._through(self.down_blocks[tier], x, run)]
         # The last pooled step may be in part beyond the end: there it sees zeros.
         h = skips[-1] if lengths is None else skips[-1].masked_fill(~within(lengths, length)[..., None], 0)
         h = F.pad(h, (0, 0, 0, -length % factor))
@@ -280,11 +156,27 @@ class PooledBackbone(nn.Module):
     def _ascend(self, tier: int, z: Tensor, skips: list[Tensor], run: Callable[..., Tensor]) -> Tensor:
         """Run the blocks of a tier on the way up, with its skips."""
         if not self.unet:
-            return z + _through(self.up_blocks[tier], z, run)[-1]
+            return z + self._through(self.up_blocks[tier], z, run)[-1]
         blocks: Any = self.up_blocks[tier]
         for block in blocks:
-            z = run(block, z) + skips.pop()
+            z = self._look(run, block, z) + skips.pop()
         return z
+
+    def _through(self, blocks: Any, x: Tensor, run: Callable[..., Tensor]) -> list[Tensor]:
+        """Return what each block gives, one running on the other's."""
+        given = []
+        for block in blocks:
+            x = self._look(run, block, x)
+            given.append(x)
+        return given
+
+    def _look(self, run: Callable[..., Tensor], block: nn.Module, x: Tensor) -> Tensor:
+        """Run a block; under SEQSUITE_DEBUG=nan say where the first NaN or infinity comes from."""
+        if not watching():
+            return run(block, x)
+        place = next(name for name, module in self.named_modules() if module is block)
+        out: Tensor = looked(f"layer {place}, {type(block.layer).__name__}", partial(run, block), x)
+        return out
 
     def _run(self, block: nn.Module, x: Tensor, *, seq: Seq | None) -> Tensor:
         if self.checkpoint_activations and torch.is_grad_enabled():
@@ -319,11 +211,11 @@ class PooledBackbone(nn.Module):
     ) -> tuple[Tensor, PooledState]:
         seq, length = right_padded(lengths, x.shape[1]), x.shape[1]
         if tier == len(self.pool):
-            keep = _Recorder("prefill", state.centre, fresh=fresh, seq=seq)
-            return x + _through(self.centre, x, keep)[-1], PooledState((), tuple(keep.after))
+            keep = Recorder("prefill", state.centre, fresh=fresh, seq=seq)
+            return x + self._through(self.centre, x, keep)[-1], PooledState((), tuple(keep.after))
         factor, here = self.pool[tier], state.tiers[0]
-        keep = _Recorder("prefill", here.down, fresh=fresh, seq=seq)
-        skips = [x, *_through(self.down_blocks[tier], x, keep)]
+        keep = Recorder("prefill", here.down, fresh=fresh, seq=seq)
+        skips = [x, *self._through(self.down_blocks[tier], x, keep)]
         h = skips.pop()
 
         # Per row: what was pending, then the chunk; whole pools go down, the rest is pending.
@@ -343,7 +235,7 @@ class PooledBackbone(nn.Module):
 
         now = here.phase[:, None] + torch.arange(length, device=x.device)
         z = gather(said, now.clamp(max=said.shape[1] - 1)) + h
-        keep_up = _Recorder("prefill", here.up, fresh=fresh, seq=seq)
+        keep_up = Recorder("prefill", here.up, fresh=fresh, seq=seq)
         z = self._ascend(tier, z, skips, keep_up)
         behind = (frames * factor)[:, None] + torch.arange(factor, device=x.device)
         after = TierState(
@@ -367,11 +259,11 @@ class PooledBackbone(nn.Module):
 
     def _tick(self, tier: int, x: Tensor, state: PooledState) -> tuple[Tensor, PooledState]:
         if tier == len(self.pool):
-            keep = _Recorder("step", state.centre)
-            return x + _through(self.centre, x, keep)[-1], PooledState((), tuple(keep.after))
+            keep = Recorder("step", state.centre)
+            return x + self._through(self.centre, x, keep)[-1], PooledState((), tuple(keep.after))
         factor, here = self.pool[tier], state.tiers[0]
-        keep, keep_up = _Recorder("step", here.down), _Recorder("step", here.up)
-        skips = [x, *_through(self.down_blocks[tier], x, keep)]
+        keep, keep_up = Recorder("step", here.down), Recorder("step", here.up)
+        skips = [x, *self._through(self.down_blocks[tier], x, keep)]
         h = skips.pop()
         at = (torch.arange(factor, device=x.device) == here.phase[:, None])[..., None]  # (B, p, 1)
         z = (here.ready * at).sum(1).to(h.dtype) + h
@@ -413,26 +305,3 @@ class PooledBackbone(nn.Module):
     def _demand_recurrence(self) -> None:
         if not self.causal:
             raise NotImplementedError(f"a {type(self).__name__} that looks ahead has no recurrent form")
-
-
-class _Recorder:
-    """Runs block after block in a view with a state, and keeps the states behind them."""
-
-    def __init__(self, view: str, states: Sequence[State], *, fresh: bool = False, **options: Any) -> None:
-        # Mixers save work where nothing went before.
-        self.view, self.before, self.options = view, iter([None] * len(states) if fresh else states), options
-        self.after: list[State] = []
-
-    def __call__(self, block: nn.Module, x: Tensor) -> Tensor:
-        y, after = getattr(block, self.view)(x, next(self.before), **self.options)
-        self.after.append(after)
-        return y
-
-
-def _through(blocks: Any, x: Tensor, run: Callable[..., Tensor]) -> list[Tensor]:
-    """Return what each block gives, one running on the other's."""
-    given = []
-    for block in blocks:
-        x = run(block, x)
-        given.append(x)
-    return given

@@ -55,7 +55,7 @@ def tasks(config: BenchTasksConfig) -> int:
 
     from seqsuite.bench.table import run_tasks
     from seqsuite.bench.tasks import TASKS
-    from seqsuite.cli.output import print_json, print_table
+    from seqsuite.cli.output import print_json, print_rows
 
     given = {name: getattr(config, name) for name in _TRAINING}
     result = run_tasks(
@@ -73,7 +73,6 @@ def tasks(config: BenchTasksConfig) -> int:
     if config.json:
         print_json(result.as_json())
         return 0
-    rows = result.table()
     title = f"Accuracy, mean (least..greatest) of {config.seeds} seeds" if config.seeds > 1 else "Accuracy"
-    print_table(tuple(rows[0]), [tuple(row.values()) for row in rows], title=title)
+    print_rows(result.table(), title=title)
     return 0

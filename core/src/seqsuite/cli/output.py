@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -33,3 +33,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, tit
     for row in rows:
         table.add_row(*(Text(str(cell)) for cell in row))
     console.print(table)
+
+
+def print_rows(rows: Sequence[Mapping[str, object]], *, title: str | None = None) -> None:
+    """Print a result's table, one mapping a row with the same names in all; see `print_table`."""
+    print_table(tuple(rows[0]), [tuple(row.values()) for row in rows], title=title)

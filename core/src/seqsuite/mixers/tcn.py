@@ -82,6 +82,12 @@ class DilatedConv(nn.Module):
         filters = self.g[:, None, None] * self.v / self.v.flatten(1).norm(dim=1)[:, None, None]
         return F.linear(torch.cat(windows, 2), filters.transpose(1, 2).flatten(1), self.bias), whole
 
+    def step(self, window: Tensor) -> Tensor:
+        """Return (B, C_out) of the inputs under the taps (B, taps, C_in); the filters are neither scaled nor copied."""
+        filters = self.v.flatten(1)
+        y = F.linear(window.transpose(1, 2).flatten(1), filters)
+        return y * (self.g / filters.norm(dim=1)) + self.bias
+
 
 class Level(nn.Module):
     """Two dilated convolutions and the residual."""
@@ -186,8 +192,19 @@ class TCN(Mixer):
 
     def step(self, x_t: Tensor, state: tuple) -> tuple[Tensor, TCNState]:
         """Mix one step (B, D)."""
-        y, after = self.prefill(x_t.unsqueeze(1), state)
-        return y[:, 0], after
+        x, kept, at = x_t, [], 0
+        for level in self.levels:
+            assert isinstance(level, Level)
+            u = x
+            for conv in (level.conv1, level.conv2):
+                width = u.shape[1]
+                before = state[0][:, at : at + conv.reach * width]
+                at += before.shape[1]
+                kept += [before[:, width:], u.to(before.dtype)]
+                under = before.unflatten(1, (conv.reach, width))[:, :: conv.dilation].to(u.dtype)
+                u = level.dropout(F.relu(conv.step(torch.cat((under, u[:, None]), 1))))
+            x = F.relu(u + (x if level.residual is None else level.residual(x)))
+        return self.out_proj(x), TCNState(torch.cat(kept, 1))
 
     def init_state(
         self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import snapshot_download
+from torch import nn
 
 from seqsuite.errors import UserError
 from seqsuite.models.base import Model
@@ -85,3 +87,17 @@ def _download(repository: str, **options: Any) -> Path:
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"{repository}: no such folder, and the hub does not give it ({reason})") from error
+
+
+def to_device(model: nn.Module, device: str | torch.device) -> None:
+    """Move a model to a device.
+
+    Raises:
+        UserError: The device cannot be used here.
+    """
+    try:
+        if torch.device(device).type == "meta":
+            raise RuntimeError("it holds no numbers")
+        model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from error

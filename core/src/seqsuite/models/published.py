@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 
 from seqsuite.errors import UserError
@@ -28,7 +29,9 @@ WEIGHT_FILES = (
     "weights.ckpt",
 )
 """Where a folder's tensors may lie; the first that is there is read."""
-TABLE_FILES = ("config.json", "tokenizer.json", "vocab.json")
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".ckpt", ".pt", ".pth", ".pkl")
+"""Endings of weights under any other name; such a file is read where it is named, or where it is the only one."""
+TABLE_FILES = ("config.json", "config.yaml", "tokenizer.json", "vocab.json")
 """What else is read of a published checkpoint."""
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -41,6 +44,7 @@ def is_hub_id(source: str | Path) -> bool:
 def fetch_published(
     repository: str,
     *,
+    file: str | None = None,
     revision: str | None = None,
     cache_dir: str | Path | None = None,
     endpoint: str | None = None,
@@ -49,6 +53,7 @@ def fetch_published(
 
     Args:
         repository: ``"owner/name"``.
+        file: Its file of weights, ``"folder/name.ckpt"``; None: as `find_weights` finds it.
         revision: Branch, tag or commit; None: the default branch.
         cache_dir: Where downloads are kept; None: huggingface_hub's own cache.
         endpoint: Address of the hub; None: what the variable HF_ENDPOINT says.
@@ -68,10 +73,7 @@ def fetch_published(
     options: dict[str, Any] = {"cache_dir": cache_dir, "endpoint": endpoint}
     try:
         info = HfApi(endpoint=endpoint).model_info(repository, revision=revision)
-        files = [sibling.rfilename for sibling in info.siblings or ()]
-        found = next((name for name in WEIGHT_FILES if name in files), None)
-        if found is None:
-            raise UserError(f"{repository}: holds none of {', '.join(WEIGHT_FILES)}")
+        found = _chosen([sibling.rfilename for sibling in info.siblings or ()], file, repository)
         return Path(snapshot_download(repository, revision=revision, allow_patterns=_wanted(found), **options))
     except RevisionNotFoundError as error:
         raise UserError(f"{repository}: the hub has no revision {revision!r} of it") from error
@@ -81,23 +83,48 @@ def fetch_published(
             raise UserError(
                 f"{repository}: is no folder here, and the hub has no such model or does not give it (HTTP {status})"
             ) from error
-        return _fetched_before(repository, revision, options, error)
+        return _fetched_before(repository, file, revision, options, error)
     except transport as error:
-        return _fetched_before(repository, revision, options, error)
+        return _fetched_before(repository, file, revision, options, error)
+
+
+def _chosen(files: Iterable[str], file: str | None, source: object) -> str:
+    """Return the file of weights among those of a source: the one that is named, a usual one, or the only one.
+
+    Raises:
+        UserError: There is none, or several.
+    """
+    files = sorted(files)
+    others = [name for name in files if name.endswith(WEIGHT_SUFFIXES)]
+    if file is not None:
+        if file not in files:
+            raise UserError(f"{source}: has no file {file}" + (f"; it has {_few(others)}" if others else ""))
+        return file
+    found = next((name for name in WEIGHT_FILES if name in files), None)
+    if found is not None:
+        return found
+    if len(others) != 1:
+        several = f"; which of its files is it: {_few(others)}?" if others else ""
+        raise UserError(f"{source}: holds none of {', '.join(WEIGHT_FILES)}{several}")
+    return others[0]
 
 
 def _wanted(weights: str) -> list[str]:
     """Return the patterns of the files to download with a file of weights: the tables, and its shards."""
     whole = weights.removesuffix(".index.json")
     stem, dot, kind = whole.rpartition(".")
-    return [*TABLE_FILES, weights] + [f"{stem}-*{dot}{kind}"] * (whole != weights)
+    folder = weights.rpartition("/")[0]
+    beside = [f"{folder}/{name}" for name in TABLE_FILES] if folder else []
+    return [*TABLE_FILES, *beside, weights] + [f"{stem}-*{dot}{kind}"] * (whole != weights)
 
 
-def _fetched_before(repository: str, revision: str | None, options: Mapping[str, Any], error: Exception) -> Path:
+def _fetched_before(
+    repository: str, file: str | None, revision: str | None, options: Mapping[str, Any], error: Exception
+) -> Path:
     """Return the snapshot that an earlier download left, which holds one kind of weights and not the whole."""
     from huggingface_hub import snapshot_download
 
-    for weights in WEIGHT_FILES:
+    for weights in WEIGHT_FILES if file is None else (file,):
         known: dict[str, Any] = {"revision": revision, "allow_patterns": _wanted(weights), "local_files_only": True}
         try:
             folder = Path(snapshot_download(repository, **known, **options))
@@ -131,21 +158,63 @@ def read_published(source: str | Path, config: Mapping[str, Any] | None = None) 
     return dict(config), read_weights(path)
 
 
-def find_weights(source: str | Path) -> Path:
+def find_weights(source: str | Path, file: str | None = None) -> Path:
     """Return the weights file of a folder, or the file itself.
 
+    Args:
+        source: The folder, or a file.
+        file: The file within the folder; None: the first of `WEIGHT_FILES`, else the only one that ends as weights do.
+
     Raises:
-        UserError: There is none.
+        UserError: There is none, or several under other names.
     """
     path = Path(source)
     if not path.exists():
         raise UserError(f"{path}: does not exist")
     if not path.is_dir():
         return path
-    found = next((path / name for name in WEIGHT_FILES if (path / name).is_file()), None)
-    if found is None:
-        raise UserError(f"{path}: holds none of {', '.join(WEIGHT_FILES)}")
-    return found
+    usual = next((name for name in WEIGHT_FILES if (path / name).is_file()), None)
+    if file is None and usual is not None:
+        return path / usual
+    names = (found.relative_to(path).as_posix() for found in path.rglob("*") if found.is_file())
+    return path / _chosen(names, file, path)
+
+
+def own_folder(path: Path) -> Path | None:
+    """Return the folder of a model of ours: a run's `model`, or the path itself; None where there is none.
+
+    Raises:
+        UserError: There is a config.json that is no JSON.
+    """
+    for folder in (path / "model", path):
+        config = folder / "config.json"
+        if config.is_file() and isinstance(read_json(config).get("model"), str):
+            return folder
+    return None
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Read a published configuration, JSON or YAML.
+
+    Entries that refer to others (``${...}``) are left out: what they refer to is not known here.
+
+    Raises:
+        UserError: It is missing, damaged, or holds something else than an object.
+    """
+    if path.suffix not in (".yaml", ".yml"):
+        return _settled(read_json(path))
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, OSError) as error:
+        raise UserError(f"{path}: is not valid YAML ({' '.join(str(error).split())})") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: must hold an object, not a {type(values).__name__}")
+    return _settled(values)
+
+
+def _settled(values: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in values.items() if not (isinstance(value, str) and "${" in value)}
+    return {name: _settled(value) if isinstance(value, dict) else value for name, value in kept.items()}
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -112,3 +112,25 @@ def located(owner: str) -> Iterator[None]:
         yield
     except NonFiniteError as error:
         raise NonFiniteError(f"{owner}: {error}") from None
+
+
+def looked(owner: str, run: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
+    """Run a layer on an input and perhaps a state; say whose the first NaN or infinity is, if it is looked for.
+
+    Args:
+        owner: Place and class of the layer.
+        run: From (x, *rest) to an output, or to an output and a state.
+        x: (B, L, D) or (B, D).
+        rest: Further arguments.
+    """
+    if not watching():
+        return run(x, *rest)
+    with located(owner):
+        require_finite("before it", {"input": x})
+        found = run(x, *rest)
+        out, after = found if isinstance(found, tuple) else (found, ())
+        require_finite("behind it", {"output": out})
+        if isinstance(after, tuple):
+            fields = getattr(after, "_fields", range(len(after)))
+            require_finite("behind it", {f"state {n}": part for n, part in zip(fields, after, strict=True)})
+    return found

@@ -173,7 +173,8 @@ class Report:
         target = Path(path)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            temporary.write_text(self.html(), encoding="utf-8")
+            # A file name need not be text: what is not becomes escapes.
+            temporary.write_text(self.html(), encoding="utf-8", errors="backslashreplace")
             os.replace(temporary, target)
         except OSError as error:
             temporary.unlink(missing_ok=True)

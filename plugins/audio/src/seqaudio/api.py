@@ -28,7 +28,8 @@ from seqaudio.training.inputs import read_files
 from seqaudio.training.tasks import SETTINGS
 from seqsuite.errors import UserError
 from seqsuite.models import load_model
-from seqsuite.models.published import is_hub_id, read_json
+from seqsuite.models.create import to_device
+from seqsuite.models.published import is_hub_id, own_folder, read_json
 from seqsuite.reports import TableView, html_table
 
 if TYPE_CHECKING:
@@ -106,12 +107,7 @@ class AudioModel(TableView):
         Raises:
             UserError: The device cannot be used here.
         """
-        try:
-            if torch.device(device).type == "meta":
-                raise RuntimeError("it holds no numbers")
-            self.model.to(device)
-        except (RuntimeError, AssertionError) as error:
-            raise UserError(f"device {str(device)!r} cannot be used here: {str(error).splitlines()[0]}") from error
+        to_device(self.model, device)
         return self
 
     def table(self) -> dict[str, Any]:
@@ -168,7 +164,7 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu") -> AudioModel:
     Raises:
         UserError: There is no model, it is damaged, or it is of another kind or domain.
     """
-    path = Path(source).expanduser()
+    path = Path(os.path.expanduser(source))
     if not path.exists() and (not is_hub_id(str(source)) or path.parent.is_dir()):
         raise UserError(f"{path}: there is no such folder; give a run folder or a model folder")
     if path.is_file():
@@ -188,12 +184,3 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu") -> AudioModel:
         told = path / "summary.json"
         summary = read_json(told) if folder != path and told.is_file() else {}
     return AudioModel(model, settings, summary, path if path.is_dir() else None).to(device)
-
-
-def own_folder(path: Path) -> Path | None:
-    """Return the folder of a model of ours: a run's `model`, or the path itself; None where there is none."""
-    for folder in (path / "model", path):
-        config = folder / "config.json"
-        if config.is_file() and isinstance(read_json(config).get("model"), str):
-            return folder
-    return None

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
 from seqaudio.configs.models import SashimiConfig
+from seqaudio.convert_names import ENDS, canonical, is_linear, layers_below, places, published_names
 from seqaudio.convert_s4 import is_old, s4_block
 from seqaudio.models.sashimi import Sashimi
 from seqsuite.errors import UserError
@@ -30,96 +31,6 @@ from seqsuite.models.files import load_weights
 from seqsuite.models.published import find_weights, read_json, read_weights, rename
 
 _log = logging.getLogger(__name__)
-
-_COUNTERS = re.compile(r"(^|\.)(train|val|test)_torchmetrics\.")
-_ENDS = ("weight", "bias")
-
-
-class Place(NamedTuple):
-    """Where a layer stands.
-
-    Attributes:
-        kind: "s4", "ff", "down" or "up".
-        ours: Its path in our backbone.
-        theirs: Its path in the stand-alone module.
-        rate: Samples of one of its steps.
-    """
-
-    kind: str
-    ours: str
-    theirs: str
-    rate: int
-
-
-def places(config: SashimiConfig) -> Iterator[Place]:
-    """Yield the layers of the backbone, in the order of the stand-alone module."""
-    kinds = ["s4", "ff"][: 1 + bool(config.ff)] * config.n_layer
-    rate, index, tiers = 1, 0, list(enumerate(config.pool))
-    rates = []
-    for tier, factor in tiers:
-        for place, kind in enumerate(kinds if config.unet else ()):
-            yield Place(kind, f"down_blocks.{tier}.{place}", f"d_layers.{index}", rate)
-            index += 1
-        yield Place("down", f"down_pools.{tier}", f"d_layers.{index}", rate)
-        rates.append(rate)
-        index, rate = index + 1, rate * factor
-    for place, kind in enumerate(kinds):
-        yield Place(kind, f"centre.{place}", f"c_layers.{place}", rate)
-    for block, (tier, _) in enumerate(reversed(tiers)):
-        yield Place("up", f"up_pools.{tier}", f"u_layers.{block}.0", rates[tier])
-        for place, kind in enumerate(kinds):
-            yield Place(kind, f"up_blocks.{tier}.{place}", f"u_layers.{block}.{place + 1}", rates[tier])
-
-
-def canonical(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Bring a published state dict into the stand-alone module's names and shapes, the head in Lightning's.
-
-    Weight norms are multiplied out, convolutions of width 1 become linear layers; S4 layers stay as they are.
-    """
-    named = {_canonical(name): tensor for name, tensor in state.items() if not _COUNTERS.search(name)}
-    named = _nested(_multiplied(named))
-    return {name: x.flatten(1) if x.ndim == 3 and _is_linear(name) else x for name, x in named.items()}
-
-
-def _canonical(name: str) -> str:
-    name = name.removeprefix("module.").removeprefix("model.")
-    name = re.sub(r"^encoder\.(0\.)?(weight)$", r"encoder.0.\2", name)
-    name = re.sub(r"^decoder\.(0\.)?output_transform\.", "decoder.0.output_transform.", name)
-    return name.replace(".norm.norm.", ".norm.").replace(".norm.ln.", ".norm.")
-
-
-def _is_linear(name: str) -> bool:
-    return re.search(r"\.(linear|ff\.0\.0|ff\.2)\.weight$", name) is not None
-
-
-def _multiplied(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors with weight norms, g v / |v|, multiplied out."""
-    given = {}
-    for name, tensor in state.items():
-        name = name.replace(".parametrizations.weight.original0", ".weight_g")
-        given[name.replace(".parametrizations.weight.original1", ".weight_v")] = tensor
-    for name in [name for name in given if name.endswith(".weight_v")]:
-        stem = name.removesuffix("_v")
-        if f"{stem}_g" not in given:
-            raise UserError(f"the checkpoint has {name} without {stem}_g")
-        v, g = given.pop(name), given.pop(f"{stem}_g")
-        norm = v.flatten(1).norm(dim=1).reshape(-1, *[1] * (v.ndim - 1))
-        given[stem] = v * (g.reshape_as(norm) / norm)
-    return given
-
-
-def _nested(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors with the training U-net's flat ``u_layers.7.`` as ``u_layers.1.2.``."""
-    flat = [name for name in state if re.match(r"u_layers\.\d+\.(linear|layer|norm)\.", name)]
-    if not flat:
-        return state
-    pools = sorted({int(name.split(".")[1]) for name in flat if re.match(r"u_layers\.\d+\.linear\.", name)})
-    moved = {}
-    for name in flat:
-        index, rest = re.match(r"u_layers\.(\d+)\.(.+)", name).groups()  # type: ignore[union-attr]
-        block = sum(pool <= int(index) for pool in pools) - 1
-        moved[f"u_layers.{block}.{int(index) - pools[max(block, 0)]}.{rest}"] = state[name]
-    return {name: tensor for name, tensor in state.items() if name not in set(flat)} | moved
 
 
 def config_from_published(
@@ -140,18 +51,9 @@ def config_from_published(
     told = _told(raw or {})
     widths, pool = _tiers(given)
     unet, n_layer, ff = _blocks(given, widths[0])
-    layer = _layers(given, "c_layers.0.layer")
-    options = s4_options_from_published(s4_block(layer))
-    options.pop("d_model")
+    layer = layers_below(given, "c_layers.0.layer")
+    options = _s4_options(layer, told, dt_transform)
     both = options.pop("bidirectional")
-    if options["n_ssm"] == s4_block(layer)["layer.kernel.C"].shape[1]:
-        options["n_ssm"] = None  # one a channel, at every width
-    old = is_old(layer)
-    options["dt_transform"] = "exp" if old else dt_transform or told.get("dt_transform", "exp")
-    if old and (dt_transform or "exp") != "exp":
-        raise UserError(
-            f"dt_transform={dt_transform!r}, but the checkpoint's S4 is of a generation whose step sizes are exp"
-        )
     encoder, decoder = given.get("encoder.0.weight"), given.get("decoder.0.output_transform.weight")
     classes = 256 if encoder is None else len(encoder)
     if classes & (classes - 1):
@@ -170,12 +72,28 @@ def config_from_published(
         "bidirectional": both,
         "norm": "frame" if "c_layers.0.norm.m" in given else "layer",
         "dropout": float(told.get("dropout", 0.0)),
-        "mixer_options": {name: value for name, value in options.items() if value is not None},
+        "mixer_options": options,
     }
     _agree(told, values)
     if both and values["head"] == "next_sample":
         raise UserError("the checkpoint looks both ways and predicts the next sample: no such model is known")
     return build_config(SashimiConfig, values, owner="the checkpoint")
+
+
+def _s4_options(layer: Mapping[str, Tensor], told: Mapping[str, Any], dt_transform: str | None) -> dict[str, Any]:
+    """Return the options of the S4 layers, `bidirectional` among them, by one of them."""
+    block = s4_block(layer)
+    options = s4_options_from_published(block)
+    options.pop("d_model")
+    if options["n_ssm"] == block["layer.kernel.C"].shape[1]:
+        options["n_ssm"] = None  # one a channel, at every width
+    old = is_old(layer)
+    if old and (dt_transform or "exp") != "exp":
+        raise UserError(
+            f"dt_transform={dt_transform!r}, but the checkpoint's S4 is of a generation whose step sizes are exp"
+        )
+    options["dt_transform"] = "exp" if old else dt_transform or told.get("dt_transform", "exp")
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _told(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -205,14 +123,9 @@ def _agree(told: Mapping[str, Any], values: Mapping[str, Any]) -> None:
             raise UserError(f"the config says {theirs}={want}, the tensors say {values[ours]}")
 
 
-def _layers(state: Mapping[str, Tensor], path: str) -> dict[str, Tensor]:
-    """Return the tensors below a path, by their names there."""
-    return {name.removeprefix(f"{path}."): x for name, x in state.items() if name.startswith(f"{path}.")}
-
-
 def _tiers(state: Mapping[str, Tensor]) -> tuple[list[int], tuple[int, ...]]:
     """Return the widths and the factors of the pooling."""
-    if "norm.weight" not in state or not _layers(state, "c_layers.0.layer"):
+    if "norm.weight" not in state or not layers_below(state, "c_layers.0.layer"):
         raise UserError("the checkpoint has no norm.weight or no c_layers: it is no SaShiMi")
     widths, pool = [len(state["norm.weight"])], []
     places = [name for name in state if re.fullmatch(r"d_layers\.\d+\.linear\.weight", name)]
@@ -232,23 +145,8 @@ def _blocks(state: Mapping[str, Tensor], width: int) -> tuple[bool, int, int]:
     return unet, count // (2 if ff else 1), ff
 
 
-def published_names(config: SashimiConfig) -> dict[str, str]:
-    """Return ``our name -> canonical published name`` of everything but S4's parameters and the model's ends."""
-    norm = ("m", "s") if config.norm == "frame" else _ENDS
-    names = {f"norm_f.{end}": f"norm.{end}" for end in _ENDS}
-    for kind, ours, theirs, _ in places(config):
-        if kind in ("down", "up"):
-            names |= {f"{ours}.linear.{end}": f"{theirs}.linear.{end}" for end in _ENDS}
-            continue
-        names |= {f"{ours}.norm.{end}": f"{theirs}.norm.{end}" for end in norm}
-        if kind == "ff":
-            names |= {f"{ours}.layer.fc1.{end}": f"{theirs}.layer.ff.0.0.{end}" for end in _ENDS}
-            names |= {f"{ours}.layer.fc2.{end}": f"{theirs}.layer.ff.2.{end}" for end in _ENDS}
-    return names
-
-
 def _ends(config: SashimiConfig) -> dict[str, str]:
-    head = {f"head.{end}": f"decoder.0.output_transform.{end}" for end in _ENDS}
+    head = {f"head.{end}": f"decoder.0.output_transform.{end}" for end in ENDS}
     return {"embedding.weight": "encoder.0.weight"} | (head if config.head != "none" else {})
 
 
@@ -260,7 +158,7 @@ def backbone_from_published(state: Mapping[str, Tensor], config: SashimiConfig) 
     """
     given = canonical(state)
     blocks = {place.theirs: place for place in places(config) if place.kind == "s4"}
-    inside = {path: _layers(given, f"{path}.layer") for path in blocks}
+    inside = {path: layers_below(given, f"{path}.layer") for path in blocks}
     taken = {f"{path}.layer.{name}" for path, layer in inside.items() for name in layer}
     ours = rename({name: x for name, x in given.items() if name not in taken}, published_names(config))
     transform = config.mixer_options.get("dt_transform", "exp")
@@ -308,11 +206,11 @@ def to_published(state: Mapping[str, Tensor], config: SashimiConfig, *, length: 
     published = rename(outside, {theirs: ours for ours, theirs in ends.items()})
     own = published_names(config)
     blocks = [place for place in places(config) if place.kind == "s4"]
-    s4 = {place.ours: _layers(inside, f"{place.ours}.layer") for place in blocks}
+    s4 = {place.ours: layers_below(inside, f"{place.ours}.layer") for place in blocks}
     taken = {f"{path}.layer.{name}" for path, layer in s4.items() for name in layer}
     rest = {name: x for name, x in inside.items() if name not in taken}
     plain = rename(rest, {theirs: ours for ours, theirs in own.items()})
-    published |= {f"model.{name}": x[..., None] if _is_linear(name) else x for name, x in plain.items()}
+    published |= {f"model.{name}": x[..., None] if is_linear(name) else x for name, x in plain.items()}
     transform = config.mixer_options.get("dt_transform", "exp")
     for place in blocks:
         # As the published layers do: what does not fill the last step is padded.

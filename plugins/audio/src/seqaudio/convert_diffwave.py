@@ -21,7 +21,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from seqaudio.configs.diffwave import DiffWaveConfig
-from seqaudio.convert_s4 import s4_block
+from seqaudio.convert_s4 import s4_block, to_v3
 from seqaudio.models.diffwave import DiffWave, parts
 from seqsuite.errors import UserError
 from seqsuite.mixers.options import build_config, replace_config
@@ -32,17 +32,6 @@ from seqsuite.models.published import read_published, rename
 Layout = Literal["v3", "v4"]
 
 _S4 = re.compile(r"(?P<block>[dcu]_layers\.\d+)\.layer\.(?P<name>.+)")
-_V3 = {
-    "layer.D": "D",
-    "layer.kernel.C": "kernel.kernel.C",
-    "layer.kernel.B": "kernel.kernel.B",
-    "layer.kernel.P": "kernel.kernel.P",
-    "layer.kernel.inv_dt": "kernel.kernel.log_dt",
-    "layer.kernel.A_real": "kernel.kernel.inv_w_real",
-    "layer.kernel.A_imag": "kernel.kernel.w_imag",
-    "layer.kernel.l_kernel": "kernel.kernel.L",
-}
-"""Names of an S4 layer in layout "v4", and in "v3" where they differ."""
 _NORMED = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
 _FIELDS: dict[str, str] = {
     "d_model": "d_model",
@@ -65,6 +54,7 @@ _FIELDS: dict[str, str] = {
     "mel_fmin": "mel_fmin",
     "mel_fmax": "mel_fmax",
 }
+_DATASET = ("sampling_rate", "filter_length", "win_length", "mel_fmin", "mel_fmax")
 _PUBLISHED_DEFAULTS = {"n_layers": 8, "d_model": 64, "L": 16000, "unconditional": False, "mel_upsample": (16, 16)}
 
 
@@ -94,6 +84,22 @@ def config_from_published(raw: Mapping[str, Any], state: Mapping[str, Tensor] | 
     return build_config(DiffWaveConfig, values, owner="the config")
 
 
+def config_to_published(config: DiffWaveConfig) -> dict[str, Any]:
+    """Return a published configuration in its parts model, diffusion and dataset.
+
+    It has no place for `s4_kernel`, for a pooled `mel_alignment`, and for what the shapes of the tensors say.
+    """
+    said = {theirs: getattr(config, ours) for theirs, ours in _FIELDS.items()}
+    diffusion = {name: said.pop(name) for name in ("T", "beta_0", "beta_T")}
+    dataset = {name: said.pop(name) for name in _DATASET}
+    model = {"_name_": "sashimi", "unconditional": not config.conditional, "out_channels": config.audio_channels}
+    model |= said | {"pool": list(config.pool)}
+    if config.conditional:
+        model["mel_upsample"] = list(config.mel_upsample)
+        dataset["hop_length"] = config.hop
+    return {"model": model, "diffusion": diffusion, "dataset": dataset}
+
+
 def _options_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
     """Return what the shapes say that no published config does."""
     found: dict[str, Any] = {}
@@ -109,17 +115,7 @@ def _options_of(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def canonical(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a published state dict without the prefix of parallel training.
-
-    Raises:
-        UserError: Its S4 is that of January 2022.
-    """
-    old = next((name for name in state if ".kernel.krylov." in name), None)
-    if old is not None:
-        raise UserError(
-            f"the checkpoint has {old}: its S4 is that of January 2022 (untied low-rank term, directions "
-            "concatenated), which is another layer than ours; files of S4 v3 and later can be read"
-        )
+    """Return a published state dict without the prefix of parallel training."""
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
 
@@ -214,16 +210,8 @@ def to_published(
         start = f"{block}.layer."
         own = {name.removeprefix(start): state[name] for name in layers if name.startswith(start)}
         layer = s4_to_published(own, length // rate)
-        published |= {f"{start}{name}": x for name, x in (_to_v3(layer) if layout == "v3" else layer).items()}
+        published |= {f"{start}{name}": x for name, x in (to_v3(layer) if layout == "v3" else layer).items()}
     return published
-
-
-def _to_v3(layer: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    old = {_V3.get(name, name): tensor for name, tensor in layer.items()}
-    old["kernel.kernel.log_dt"] = old["kernel.kernel.log_dt"].squeeze(1)
-    old["kernel.kernel.w_imag"] = -old["kernel.kernel.w_imag"]
-    old["output_linear.0.weight"] = old["output_linear.0.weight"][..., None]
-    return old
 
 
 def load_published(source: str | Path, *, config: Mapping[str, Any] | None = None, **overrides: Any) -> DiffWave:

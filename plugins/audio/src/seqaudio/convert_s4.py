@@ -2,6 +2,7 @@
 
     block = s4_block(tensors)                       # layer.D, layer.kernel.{inv_dt, A_real, ...}, output_linear.0.*
     ours = seqsuite.mixers.s4.s4_from_published(block)
+    tensors = to_v3(block)                          # the way back, to version 3
 
 | generation | names of the kernel |
 | --- | --- |
@@ -9,6 +10,7 @@
 | v3 | ``kernel.kernel.`` log_dt, inv_w_real, w_imag, B, C, P, L |
 | v2, stable | ``kernel.kernel.`` log_dt, log_w_real, w_imag, B, C, P, with tables omega and z for the length |
 | v2, free | the same with w and Q: readable only where w is stable and Q is conj(P) |
+| January 2022 | ``kernel.krylov.``: another layer, refused |
 
 The maps are pure functions of tensors: gradients flow through them.
 """
@@ -24,8 +26,11 @@ from torch import Tensor
 from seqsuite.errors import UserError
 
 _OLD = "kernel.kernel."
-_NAMES = {"log_dt": "inv_dt", "inv_w_real": "A_real", "log_w_real": "A_real", "w_imag": "A_imag", "L": "l_kernel"}
+_V3 = {"log_dt": "inv_dt", "inv_w_real": "A_real", "w_imag": "A_imag", "L": "l_kernel"}
+"""Names within the kernel in version 3 and in version 4, where they differ."""
+_NAMES = _V3 | {"log_w_real": "A_real"}
 _TABLES = ("omega", "z")
+_LINEAR = "output_linear.0.weight"
 
 
 def s4_block(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -37,10 +42,14 @@ def s4_block(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         UserError: The layer's low-rank term is untied or its state matrix unstable: another layer than ours.
     """
-    if not any(name.startswith(_OLD) for name in tensors):
+    krylov = next((name for name in tensors if "kernel.krylov." in name), None)
+    if krylov is not None:
+        raise UserError(
+            f"{krylov}: this S4 is that of January 2022 (untied low-rank term, directions concatenated), which is "
+            "another layer than ours; v2 with a tied term and later can be read"
+        )
+    if not is_old(tensors):
         return {name: _plain(name, tensor) for name, tensor in tensors.items()}
-    if any(name.startswith("kernel.krylov.") for name in tensors):
-        raise UserError("the S4 layer is that of January 2022 (kernel.krylov), which is another layer than ours")
     kernel = {name.removeprefix(_OLD): tensor for name, tensor in tensors.items() if name.startswith(_OLD)}
     kernel = _settled_length(_stable(kernel))
     block = {_NAMES.get(name, name): tensor for name, tensor in kernel.items()}
@@ -53,6 +62,20 @@ def s4_block(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return outer | {f"layer.kernel.{name}": tensor for name, tensor in block.items()}
 
 
+def to_v3(block: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return a version 4 block under the names and in the shapes of version 3: what `s4_block` takes back."""
+    theirs = {f"layer.kernel.{new}": old for old, new in _V3.items()}
+    layer = {}
+    for name, tensor in block.items():
+        if not name.startswith("layer.kernel."):
+            layer[name.removeprefix("layer.")] = tensor[..., None] if name == _LINEAR else tensor
+            continue
+        old = theirs.get(name, name.removeprefix("layer.kernel."))
+        tensor = tensor.squeeze(1) if old == "log_dt" else -tensor if old == "w_imag" else tensor
+        layer[f"{_OLD}{old}"] = tensor
+    return layer
+
+
 def is_old(tensors: Mapping[str, Tensor]) -> bool:
     """Return whether the layer is older than version 4: its step sizes are exp of their parameters."""
     return any(name.startswith(_OLD) for name in tensors)
@@ -60,7 +83,7 @@ def is_old(tensors: Mapping[str, Tensor]) -> bool:
 
 def _plain(name: str, tensor: Tensor) -> Tensor:
     """Return the weight of a convolution of width 1 as that of a linear layer."""
-    return tensor.flatten(1) if name == "output_linear.0.weight" else tensor
+    return tensor.flatten(1) if name == _LINEAR else tensor
 
 
 def _stable(kernel: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -29,5 +29,8 @@ plugin = Plugin(
         "predict": "seqaudio.cli.predict:predict",
         "restore": "seqaudio.cli.restore:restore",
         "restore-train": "seqaudio.cli.restore_train:restore_train",
+        "import": "seqaudio.cli.import_:import_checkpoint",
+        "export": "seqaudio.cli.export:export",
+        "verify": "seqaudio.cli.verify:verify",
     },
 )

@@ -8,7 +8,7 @@ Files of another rate or number of channels are resampled and mixed when they ar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,6 +113,11 @@ def format_notes(files: Sequence[AudioFile], *, rate: int, channels: int, strict
     if other_channels:
         notes += (f"{len(other_channels)} of {len(files)} files are mixed or copied to {_count(channels)}",)
     return notes
+
+
+def skipped_rows(skipped: Iterable[tuple[Path | str, str]]) -> list[dict[str, str]]:
+    """Return a row for each file left out, as tables and summaries show them."""
+    return [{"file": str(path), "why": why} for path, why in skipped]
 
 
 def _count(channels: int) -> str:

@@ -35,7 +35,8 @@ from seqdna.saliency import Saliency, explain
 from seqdna.tokenizers import NucleotideTokenizer
 from seqdna.variants import all_snvs, score_variants
 from seqsuite.errors import UserError
-from seqsuite.models.published import find_weights, is_hub_id, read_json
+from seqsuite.models.create import to_device
+from seqsuite.models.published import find_weights, is_hub_id, own_folder, read_json
 from seqsuite.reports import TableView, html_table
 from seqsuite.reports.page import figure_html
 
@@ -353,12 +354,7 @@ def load(source: str | Path, *, device: str = "cpu", **options: Any) -> GenomeMo
         raise UserError(f"{source} holds a {type(model).__name__}, which is no genome model of seqdna.")
     if not isinstance(tokenizer, NucleotideTokenizer):
         raise UserError(f"{source} has a {type(tokenizer).__name__}; this takes models of single nucleotides.")
-    try:
-        if torch.device(device).type == "meta":
-            raise RuntimeError("it holds no numbers")
-        model = model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    to_device(model, device)
     folder = own_folder(path)
     head = None if folder is None or not (folder / HEAD).is_file() else load_head(folder)
     summary = path / "summary.json"

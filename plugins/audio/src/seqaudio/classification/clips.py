@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,6 +86,7 @@ class LabelledClips:
         splits: train, valid, test, or nothing, for each clip.
         columns: Further columns by name, such as speaker.
         skipped: What could not be read, and why.
+        lacking: Columns that not all clips have, and where the first without is written.
     """
 
     source: str
@@ -94,6 +96,7 @@ class LabelledClips:
     splits: tuple[str, ...] = field(repr=False)
     columns: Mapping[str, tuple[str, ...]] = field(repr=False, default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
+    lacking: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -102,19 +105,22 @@ class LabelledClips:
         """Return one further column.
 
         Raises:
-            UserError: There is none of that name.
+            UserError: There is none of that name, or a clip has nothing in it.
         """
+        if name in self.lacking:
+            raise UserError(f"{self.lacking[name]}: the column {name!r} is empty or missing; fill it in")
         if name not in self.columns:
             raise unknown_name(f"column of {self.source}", name, self.columns)
         return self.columns[name]
 
     def fingerprint(self) -> str:
-        """Return a digest of names, lengths, labels and splits, by which a resumed run knows its data."""
+        """Return a digest of names, lengths and all columns, by which a resumed run knows its data."""
         digest = hashlib.sha256()
         for number, stretch in enumerate(self.clips.stretches):
             label, split = self.classes[self.labels[number]], self.splits[number]
             facts = Path(stretch.name).name, stretch.frames, stretch.rate, label, split
-            digest.update(repr(facts).encode("utf-8", "surrogateescape"))
+            others = sorted((name, values[number]) for name, values in self.columns.items())
+            digest.update(repr((*facts, others)).encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
 
@@ -138,7 +144,7 @@ def read_labelled(
     Raises:
         UserError: The source, a row, a label or a file; fewer than two classes.
     """
-    place = Path(source).expanduser()
+    place = Path(os.path.expanduser(source))
     if place.is_dir():
         rows, skipped = folder_rows(place, on_error=on_error)
     elif place.suffix.lower() == ".npz":
@@ -158,7 +164,9 @@ def read_labelled(
         if row.split and row.split not in SPLITS:
             raise unknown_name(f"split in {row.where}", row.split, SPLITS)
     number = {name: index for index, name in enumerate(classes)}
-    names = [name for name in rows[0].columns if all(row.columns.get(name) for row in rows)]
+    names = list(dict.fromkeys(name for row in rows for name in row.columns))
+    lacking = {name: next((row.where for row in rows if not row.columns.get(name)), "") for name in names}
+    names = [name for name in names if not lacking[name]]
     return LabelledClips(
         source=str(source),
         clips=Clips([row.stretch for row in rows], rate),
@@ -167,6 +175,7 @@ def read_labelled(
         splits=tuple(row.split for row in rows),
         columns={name: tuple(row.columns[name] for row in rows) for name in names},
         skipped=skipped,
+        lacking={name: where for name, where in lacking.items() if where},
     )
 
 
@@ -186,7 +195,7 @@ def read_clips(
     """
     from seqaudio.data import find_audio
 
-    place = Path(source).expanduser()
+    place = Path(os.path.expanduser(source))
     if place.suffix.lower() == ".npz":
         return Clips([row.stretch for row in npz_rows(place, rate=npz_rate, labelled=False)], rate), ()
     if place.suffix.lower() in (".csv", ".tsv", ".jsonl") and not place.is_dir():

@@ -20,7 +20,8 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[A
     target = Path(path)
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with open(aside, "w", newline="", encoding="utf-8") as file:
+        # Names of files need not be UTF-8; the table is.
+        with open(aside, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(header)
             writer.writerows(rows)

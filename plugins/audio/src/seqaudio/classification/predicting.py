@@ -8,6 +8,7 @@ found.save("predictions.csv")
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from seqaudio.classification.networks import embed, logits
 from seqaudio.classification.task import HEAD
 from seqaudio.data import resample
 from seqsuite.errors import UserError
-from seqsuite.models.create import load_model
+from seqsuite.models.create import load_model, to_device
 from seqsuite.reports import TableView
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def load_classifier(run: str | Path, *, device: str = "cpu") -> Classifier:
     Raises:
         UserError: There is none, or it is damaged.
     """
-    folder = Path(run).expanduser()
+    folder = Path(os.path.expanduser(run))
     folder = folder / "model" if (folder / "model").is_dir() else folder
     path = folder / HEAD
     if not path.is_file():
@@ -94,10 +95,7 @@ def load_classifier(run: str | Path, *, device: str = "cpu") -> Classifier:
     model = load_model(folder)
     if model.config.num_classes != len(classes):
         raise UserError(f"{path}: names {len(classes)} classes, but the model has {model.config.num_classes}")
-    try:
-        model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {device}: {str(error).splitlines()[0]}") from None
+    to_device(model, device)
     return Classifier(model, classes, rate)
 
 
@@ -197,7 +195,7 @@ def predict(
         clips: The clips, at the classifier's rate.
         batch: Clips that run at once.
         device: Where a classifier that is not loaded yet runs.
-        skip: Leave out clips that cannot be decoded, and list them.
+        skip: Leave out clips that cannot be decoded or are silent, and list them.
 
     Raises:
         UserError: The run or a clip.
@@ -208,13 +206,16 @@ def predict(
     names, probs, skipped, waves = [], [], [], []
     for index, name in enumerate(clips.names):
         try:
-            waves.append(clips.samples(index))
+            wave = clips.samples(index)
+            if not np.ptp(wave):
+                raise UserError(f"{name}: the clip is silent; leave it out, or use --on_error skip")
         except UserError as error:
             if not skip:
                 raise
             skipped.append((name, str(error)))
             continue
         names.append(name)
+        waves.append(wave)
         if len(waves) == 16 * batch:  # enough to be sorted by length, and not all in memory
             probs.append(classifier.embed(waves, batch=batch)[1])
             waves = []

@@ -103,10 +103,13 @@ def describe(data: LabelledClips, plans: Sequence[Plan]) -> str:
     counts = Counter(data.labels.tolist())
     shown = ", ".join(f"{data.classes[label]} {counts[label]:,}" for label in sorted(counts)[:12])
     plan = plans[0]
+    untested = sorted(set(range(len(data.classes))) - set(data.labels[plan.test].tolist()))
     split = f"train {len(plan.train):,}, valid {len(plan.valid):,}, test {len(plan.test):,}"
     return (
         f"data: {len(data):,} clips of {min(seconds):.2f} to {max(seconds):.2f} s, {sum(seconds):.0f} s in all; "
         f"{len(data.classes)} classes ({shown}{', ...' if len(counts) > 12 else ''}); {split}"
+        f"{f'; no test clip of {data.classes[untested[0]]!r}' if untested else ''}"
+        f"{f' and {len(untested) - 1} other classes' if len(untested) > 1 else ''}"
         f"{f'; {len(plans)} runs' if len(plans) > 1 else ''}"
         f"{f'; {len(data.skipped)} clips are skipped' if data.skipped else ''}"
     )

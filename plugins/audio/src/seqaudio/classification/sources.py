@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from seqaudio.data import AudioFile, find_audio, probe
-from seqaudio.data.manifest import FILE_COLUMNS, lines_of
+from seqaudio.data.manifest import FILE_COLUMNS, file_of, lines_of
 from seqsuite.errors import UserError, suggest
 
 Skipped = tuple[tuple[str, str], ...]
+_MOST_RATE = 1 << 31
 _NOT_COLUMNS = frozenset({*FILE_COLUMNS, "split", "start", "seconds"})
 
 
@@ -65,10 +67,12 @@ def folder_rows(folder: Path, *, on_error: str) -> tuple[list[Row], Skipped]:
         raise UserError(f"{folder}: there is no folder in it; put the clips of each class into a folder of its name")
     rows: list[Row] = []
     skipped: list[tuple[str, str]] = []
+    seen: dict[tuple[Path, int, int], str] = {}
     for path in classes:
         found = find_audio(path, on_error=on_error)  # type: ignore[arg-type]
         for file in found.files:
             stretch = Stretch(str(file.path), file, file.rate, file.frames)
+            _once(seen, file, str(file.path))
             rows.append(Row(stretch, path.name, "", str(file.path)))
         skipped += [(str(where), why) for where, why in found.skipped]
     return rows, tuple(skipped)
@@ -83,14 +87,17 @@ def manifest_rows(path: Path, *, label_column: str | None, on_error: str) -> tup
     rows: list[Row] = []
     skipped: list[tuple[str, str]] = []
     known: dict[Path, AudioFile] = {}
+    seen: dict[tuple[Path, int, int], str] = {}
     for line, values in _manifest(path):
         where = f"{path}, line {line}"
         label = "" if label_column is None else _label(values, label_column, where)
-        file = _file(path, values, where)
+        file = file_of(path, values, where)
         try:
             if file not in known:
                 known[file] = probe(file)
             stretch = _stretch(known[file], values, where)
+            if label_column is not None and isinstance(stretch.sound, AudioFile):
+                _once(seen, stretch.sound, where)
         except UserError as error:
             text = str(error) if where in str(error) else f"{where}: {error}"
             if on_error == "raise":
@@ -108,6 +115,14 @@ def manifest_rows(path: Path, *, label_column: str | None, on_error: str) -> tup
     return rows, tuple(skipped)
 
 
+def _once(seen: dict[tuple[Path, int, int], str], file: AudioFile, where: str) -> None:
+    """Take down a clip; one that is there already would be learned and tested, or have two labels."""
+    key = (file.path.resolve(), file.first, file.frames)
+    if key in seen:
+        raise UserError(f"{where}: the same clip is listed already ({seen[key]}); list each clip once")
+    seen[key] = where
+
+
 def _manifest(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     rows = lines_of(path)
     if not rows:
@@ -123,16 +138,6 @@ def _label(values: Mapping[str, Any], column: str, where: str) -> str:
     if not label:
         raise UserError(f"{where}: the label is missing (column {column!r} is empty)")
     return label
-
-
-def _file(path: Path, values: Mapping[str, Any], where: str) -> Path:
-    column = next((name for name in FILE_COLUMNS if name in values), None)
-    if column is None:
-        raise UserError(f"{where}: there is no column 'file' or 'path'; found {list(values)}")
-    name = values[column]
-    if not isinstance(name, str) or not name.strip():
-        raise UserError(f"{where}: the column {column!r} is empty")
-    return path.parent / Path(name.strip()).expanduser()
 
 
 def _stretch(file: AudioFile, values: Mapping[str, Any], where: str) -> Stretch:
@@ -175,8 +180,10 @@ def npz_rows(path: Path, *, rate: int, labelled: bool = True) -> list[Row]:
             arrays = {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise UserError(f"{path}: there is no such file") from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
-        raise UserError(f"{path}: no readable .npz file ({str(error).splitlines()[0]})") from None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+        why = (str(error).splitlines() or ["damaged"])[0]
+        why = "it holds no arrays of numbers" if "pickle" in why else why
+        raise UserError(f"{path}: no readable .npz file ({why})") from None
     for name in ("audio", "offsets"):
         if name not in arrays:
             raise UserError(f"{path}: there is no array {name!r}; found {', '.join(arrays) or 'none'}")
@@ -187,7 +194,7 @@ def npz_rows(path: Path, *, rate: int, labelled: bool = True) -> list[Row]:
     if not ends or offsets[0] < 0 or (np.diff(offsets.astype(np.int64)) <= 0).any() or offsets[-1] > len(audio):
         raise UserError(f"{path}: offsets must be integers that rise from 0 to the {len(audio)} samples of audio")
     count = len(offsets) - 1
-    rate = int(arrays.pop("rate", arrays.pop("sample_rate", rate)))
+    rate = _npz_rate(path, arrays.pop("rate", arrays.pop("sample_rate", np.array(rate))))
     label = next((name for name in ("label", "digit") if name in arrays), None)
     if labelled and label is None:
         raise UserError(f"{path}: there is no array 'label' or 'digit'; found {', '.join(arrays) or 'no others'}")
@@ -205,3 +212,10 @@ def npz_rows(path: Path, *, rate: int, labelled: bool = True) -> list[Row]:
         others = {key: str(v[i]) for key, v in columns.items() if key not in (label, "is_test", "split")}
         rows.append(Row(Stretch(name, audio[first:end], rate, end - first), said, split, name, others))
     return rows
+
+
+def _npz_rate(path: Path, told: np.ndarray) -> int:
+    """Return the rate that an .npz file holds."""
+    if told.size != 1 or told.dtype.kind not in "iuf" or not 1 <= told.item() < _MOST_RATE or told.item() % 1:
+        raise UserError(f"{path}: rate must be one number of samples a second, not {' '.join(str(told).split())[:60]}")
+    return int(told.item())

@@ -8,6 +8,8 @@ import numpy as np
 
 from seqaudio.classification.clips import LabelledClips
 from seqaudio.configs.classify import ClassifyConfig
+from seqaudio.data import AudioFile
+from seqaudio.data.splits import shared_file
 from seqsuite.data.order import item_rng
 from seqsuite.errors import UserError
 
@@ -99,4 +101,16 @@ def _checked(data: LabelledClips, plan: Plan) -> Plan:
     if missing:
         without = f" without {plan.held_out!r}" if plan.held_out else ""
         raise UserError(f"{data.source}: no training clip{without} has the label {data.classes[min(missing)]!r}")
+    train, valid, test = (_sounds(data, getattr(plan, name)) for name in ("train", "valid", "test"))
+    twice = shared_file(train, (*valid, *test)) or shared_file(valid, test)
+    if twice is not None:
+        raise UserError(
+            f"{data.source}: clips of {twice} overlap and would be in two of train, valid and test; give the clips of "
+            "a recording the same value in a column split"
+        )
     return plan
+
+
+def _sounds(data: LabelledClips, rows: np.ndarray) -> list[AudioFile]:
+    sounds = (data.clips.stretches[row].sound for row in rows)
+    return [sound for sound in sounds if isinstance(sound, AudioFile)]

@@ -42,15 +42,15 @@ def evaluate(config: EvaluateConfig) -> int:
             _show("Bits by file", result.file_table())
     if result.generated is not None:
         _show(result.generated.title, result.generated.table())
-    for path, why in result.skipped:
-        print(f"skipped {path}: {why}")
+    for _, why in result.skipped:
+        print(f"skipped: {why}")
     for note in result.notes:
         print(note)
     return 0
 
 
 def _show(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    from seqsuite.cli.output import print_table
+    from seqsuite.cli.output import print_rows
 
     print(f"\n{title}\n")
-    print_table(tuple(rows[0]), [tuple(row.values()) for row in rows])
+    print_rows(rows)

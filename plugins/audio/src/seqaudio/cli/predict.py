@@ -9,6 +9,7 @@ from seqaudio.configs.classify import PredictConfig
 
 def predict(config: PredictConfig) -> int:
     """Say of which class clips are, with a model of `seqaudio classify`."""
+    import os
     from pathlib import Path
 
     from seqaudio.classification import load_classifier, read_clips
@@ -16,7 +17,7 @@ def predict(config: PredictConfig) -> int:
     from seqsuite.cli.output import print_json, print_table
     from seqsuite.errors import UserError
 
-    out = Path(config.out).expanduser()
+    out = Path(os.path.expanduser(config.out))
     if out.suffix != ".csv":
         raise UserError(f"--out {out} must end in .csv.")
     if not out.parent.is_dir():
@@ -27,8 +28,8 @@ def predict(config: PredictConfig) -> int:
     clips, skipped = read_clips(config.input, rate=classifier.rate, npz_rate=config.npz_rate, on_error=config.on_error)
     result = run(classifier, clips, batch=config.batch, skip=config.on_error == "skip")
     result.save(out)
-    for name, why in (*skipped, *result.skipped):
-        print(f"skipped {name}: {why}", file=sys.stderr)
+    for _, why in (*skipped, *result.skipped):
+        print(f"skipped: {why}", file=sys.stderr)
     if config.json:
         print_json({"out": str(out), "clips": len(result.names), "classes": result.classes})
         return 0

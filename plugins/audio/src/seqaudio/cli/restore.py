@@ -10,7 +10,7 @@ from seqaudio.configs.restore import RestoreConfig
 def restore(config: RestoreConfig) -> int:
     """Restore degraded audio with a trained model."""
     from seqaudio.restoration import restore_files
-    from seqsuite.cli.output import print_json, print_table
+    from seqsuite.cli.output import print_json, print_rows
     from seqsuite.errors import UserError
 
     result = restore_files(config)
@@ -23,7 +23,7 @@ def restore(config: RestoreConfig) -> int:
         return 0
     rows = result.table()
     title = f"Before and after, {result.degradation}" if result.degradation else None
-    print_table(tuple(rows[0]), [tuple(row.values()) for row in rows], title=title)
+    print_rows(rows, title=title)
     for item in result.files:
         if item.clipped:
             print(f"{item.out}: {item.clipped:,} samples were beyond full scale and are cut; see --sample_format float")

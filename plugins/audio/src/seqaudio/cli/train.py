@@ -8,7 +8,7 @@ from seqaudio.configs.train import AudioTrainConfig
 def train(config: AudioTrainConfig) -> int:
     """Train a model on sound and measure it beside simple codes."""
     from seqaudio.training import train as run
-    from seqsuite.cli.output import print_json, print_table
+    from seqsuite.cli.output import print_json, print_rows
 
     result = run(config)
     if result is None:
@@ -18,7 +18,7 @@ def train(config: AudioTrainConfig) -> int:
         return 0
     rows = result.table()
     print(f"\n{result.title}\n")
-    print_table(tuple(rows[0]), [tuple(row.values()) for row in rows])
+    print_rows(rows)
     for line in result.notes:
         print(line)
     print(f"{result.samples_per_second:,.0f} samples a second in training; {result.seconds:.0f} seconds in all.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from seqaudio.configs.models import check_pooled
 from seqsuite.errors import UserError
 from seqsuite.mixers.options import check_range
 from seqsuite.models.configs import ModelConfig, require_positive
@@ -57,14 +58,11 @@ class ClassifierConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
-        require_positive(self, "d_model", "n_layer", "sample_rate", "num_classes", "filters", "expand")
-        check_range(owner, {f"pool[{i}]": factor for i, factor in enumerate(self.pool)}, least=1)
-        check_range(owner, {"ff": self.ff, "dropout": self.dropout}, least=0)
+        require_positive(self, "d_model", "n_layer", "sample_rate", "num_classes", "filters")
+        check_pooled(self)
         check_range(owner, {"norm_epsilon": self.norm_epsilon}, above=0)
         if self.context % 2 != 1:
             raise UserError(f"{owner}: context must be an odd number of frames, not {self.context}")
-        if self.dropout >= 1:
-            raise UserError(f"{owner}: dropout must be below 1, not {self.dropout}")
         if self.stride < 2 or self.kernel < 2 * self.stride:
             raise UserError(
                 f"{owner}: stride_ms must be 2 samples at least and kernel_ms twice that, not {self.stride_ms:g} and "

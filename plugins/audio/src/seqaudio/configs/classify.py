@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Literal
 from seqsuite.errors import UserError
 from seqsuite.training.configs import TrainConfig
 
+_MOST = 1e6
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClassifyConfig(TrainConfig):
@@ -96,8 +98,8 @@ class ClassifyConfig(TrainConfig):
         if not 0 < self.test_fraction < 1:
             raise UserError(f"--test_fraction is {self.test_fraction}; it must lie between 0 and 1.")
         for name in ("epochs", "cnn_epochs", "cnn_lr"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UserError(f"--{name} is {getattr(self, name)}; it must be above 0.")
+            if not 0 < getattr(self, name) <= _MOST:
+                raise UserError(f"--{name} is {getattr(self, name)}; it must be above 0 and at most {_MOST:g}.")
         for name in ("speed", "shift_ms", "gain_db"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"--{name} is {getattr(self, name)}; it must be at least 0.")
@@ -119,7 +121,7 @@ class PredictConfig:
         out: The .csv file to write.
         npz_rate: Samples a second of an .npz file that does not hold its rate.
         batch: Clips that run at once.
-        on_error: Whether a file that cannot be read ends the command or is skipped and listed.
+        on_error: Whether a file that cannot be read, or a silent clip, ends the command or is skipped and listed.
         device: Where to run: cpu, cuda, ...
         overwrite: Replace --out.
         json: Print JSON instead of a table.

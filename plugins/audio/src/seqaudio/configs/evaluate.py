@@ -27,7 +27,7 @@ class EvaluateConfig:
         strict_rate: Refuse files of another sample rate or number of channels in place of converting them.
         generated: Generated clips to compare with the held-out ones; needs --classifier.
         classifier: The run folder of a classifier of clips: Fréchet distance, inception scores, AM and NDB rest on it.
-        block_seconds: Length of the blocks of the bootstrap.
+        block_seconds: Length of the blocks of the bootstrap; less where the sound is shorter than four of them.
         chunk: Samples of a file that run at once; changes nothing but speed and memory.
         rows: Files, or windows of a diffusion model, that run at once; likewise.
         length: Samples of a window of a diffusion model; 0: as in training.

@@ -61,6 +61,20 @@ class AudioConfig(ModelConfig):
         return 2**self.bits
 
 
+def check_pooled(config: Any) -> None:
+    """Check the fields of layers at several rates: pool, expand, ff and dropout.
+
+    Raises:
+        UserError: One is out of range.
+    """
+    owner = type(config).__name__
+    require_positive(config, "expand")
+    check_range(owner, {f"pool[{i}]": factor for i, factor in enumerate(config.pool)}, least=1)
+    check_range(owner, {"ff": config.ff, "dropout": config.dropout}, least=0)
+    if config.dropout >= 1:
+        raise UserError(f"{owner}: dropout must be below 1, not {config.dropout}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SashimiConfig(AudioConfig):
     """SaShiMi: S4 and feed-forward layers at several rates.
@@ -90,12 +104,8 @@ class SashimiConfig(AudioConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_pooled(self)
         owner = type(self).__name__
-        require_positive(self, "expand")
-        check_range(owner, {f"pool[{i}]": factor for i, factor in enumerate(self.pool)}, least=1)
-        check_range(owner, {"ff": self.ff, "dropout": self.dropout}, least=0)
-        if self.dropout >= 1:
-            raise UserError(f"{owner}: dropout must be below 1, not {self.dropout}")
         if self.head == "next_sample" and (self.bidirectional or (self.pool and not self.shift)):
             what = "bidirectional=True" if self.bidirectional else "shift=False"
             raise UserError(f"{owner}: {what} would read the samples to predict; use head='classification' or 'none'")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from seqsuite.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from seqaudio.data.checking import Checked, check_files
     from seqaudio.data.files import AudioFile, Found, find_audio, fingerprint, probe
     from seqaudio.data.reading import check_signal, read_audio, read_window, resample, stream_audio
     from seqaudio.data.splits import Splits, split_files
@@ -21,12 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AudioFile",
-    "Checked",
     "Found",
     "Place",
     "Splits",
     "Windows",
-    "check_files",
     "check_signal",
     "find_audio",
     "fingerprint",
@@ -43,7 +40,6 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "checking": ["Checked", "check_files"],
         "files": ["AudioFile", "Found", "find_audio", "fingerprint", "probe"],
         "reading": ["check_signal", "read_audio", "read_window", "resample", "stream_audio"],
         "splits": ["Splits", "split_files"],

@@ -86,7 +86,7 @@ def find_audio(source: str | Path, *, on_error: OnError = "raise", label_column:
     """
     if on_error not in ("raise", "skip"):
         raise unknown_name("on_error", on_error, ["raise", "skip"])
-    place = Path(source).expanduser()
+    place = Path(os.path.expanduser(source))
     if place.suffix.lower() in (".csv", ".tsv", ".jsonl") and not place.is_dir():
         from seqaudio.data.manifest import manifest_files
 
@@ -182,7 +182,8 @@ def _head(path: Path) -> bytes:
         with path.open("rb") as handle:
             head = handle.read(64)
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file") from None
+        what = "this link leads nowhere; remove it" if path.is_symlink() else "there is no such file"
+        raise UserError(f"{path}: {what}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     if not head:
@@ -203,7 +204,7 @@ def _may_be_mp3(path: Path) -> bool:
 
 
 def _convert(path: Path) -> str:
-    return f"convert it: ffmpeg -i {shlex.quote(path.name)} {shlex.quote(path.stem + '.converted.flac')}"
+    return f"convert it: ffmpeg -i {shlex.quote(path.name)} {shlex.quote(path.stem + '.converted.flac')}, and remove it"
 
 
 def fingerprint(files: Iterable[AudioFile]) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +35,27 @@ def manifest_files(path: Path, label_column: str | None = None) -> Iterator[tupl
         raise UserError(f"{path}: the manifest lists no file")
     for line, row in rows:
         where = f"{path}, line {line}"
-        column = next((name for name in FILE_COLUMNS if name in row), None)
-        if column is None:
-            raise UserError(
-                f"{where}: there is no column {' or '.join(map(repr, FILE_COLUMNS[:2]))}; found {list(row)}"
-            )
-        name = row[column]
-        if not isinstance(name, str) or not name.strip():
-            raise UserError(f"{where}: the column {column!r} is empty")
-        yield path.parent / Path(name.strip()).expanduser(), _label(row, label_column, where), where
+        yield file_of(path, row, where), _label(row, label_column, where), where
+
+
+def file_of(path: Path, row: Mapping[str, Any], where: str) -> Path:
+    """Return the file that a row names, relative to the manifest at `path`; `where` is for messages.
+
+    Raises:
+        UserError: There is no column of files, or it holds no name.
+    """
+    column = next((name for name in FILE_COLUMNS if name in row), None)
+    if column is None:
+        raise UserError(f"{where}: there is no column {' or '.join(map(repr, FILE_COLUMNS[:2]))}; found {list(row)}")
+    name = "" if row[column] is None else row[column]
+    if not isinstance(name, str):
+        raise UserError(f"{where}: the column {column!r} is {name!r}, which names no file")
+    if not name.strip():
+        raise UserError(f"{where}: the column {column!r} is empty")
+    if "\0" in name:
+        raise UserError(f"{where}: the name in the column {column!r} holds a zero character, which no file has")
+    # Unlike Path.expanduser this leaves a name such as ~draft.wav, whose user there is not, as it is.
+    return path.parent / os.path.expanduser(name.strip())
 
 
 def _label(row: dict[str, Any], column: str | None, where: str) -> str | None:
@@ -78,6 +91,9 @@ def _table_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         reader = csv.reader(handle, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
         try:
             header = [name.strip() for name in next(reader, [])]
+            twice = next((name for name in header if name and header.count(name) > 1), None)
+            if twice is not None:
+                raise UserError(f"{path}, line 1: there are two columns {twice!r}; rename or remove one")
             for row in reader:
                 if not any(cell.strip() for cell in row):
                     continue

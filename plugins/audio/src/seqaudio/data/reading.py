@@ -245,12 +245,16 @@ def _decode(file: AudioFile, handles: OpenFiles, channels: int, first: int, coun
         handles.drop(file.path)
         why = str(error).removeprefix("Error : ").strip().rstrip(".")
         raise UserError(
-            f"{file.path}: damaged or cut off, cannot be decoded at {at / file.rate:.2f} s ({why})"
+            f"{file.path}: damaged or cut off, cannot be decoded between {at / file.rate:.2f} and "
+            f"{(at + count) / file.rate:.2f} s ({why}); repair the file or leave it out"
         ) from None
     if samples.shape != (count, file.channels):
         handles.drop(file.path)
         end = (at + len(samples)) / file.rate
-        raise UserError(f"{file.path}: cut off: it ends at {end:.2f} s of the {file.seconds:.2f} s that it announces")
+        raise UserError(
+            f"{file.path}: cut off: it ends at {end:.2f} s of the {file.seconds:.2f} s that it announces; "
+            "repair the file or leave it out"
+        )
     wrong = np.flatnonzero(~np.isfinite(samples).all(axis=1))
     if len(wrong):
         number = at + int(wrong[0])

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from seqaudio.data.files import AudioFile
 from seqsuite.data.order import ShuffledOrder
@@ -78,6 +79,18 @@ def split_files(
     valid = _pick([file for file in left if file not in test], valid_fraction, files, leave=1)
     train = tuple(file for file in files if file not in test and file not in valid)
     return Splits(train, valid, test)
+
+
+def shared_file(train: Sequence[AudioFile], held_out: Sequence[AudioFile]) -> Path | None:
+    """Return a file of which both hold the same samples, or None."""
+    spans: dict[Path, list[AudioFile]] = {}
+    for file in train:
+        spans.setdefault(file.path.resolve(), []).append(file)
+    for file in held_out:
+        for other in spans.get(file.path.resolve(), ()):
+            if other.first < file.first + file.frames and file.first < other.first + other.frames:
+                return file.path
+    return None
 
 
 def _refuse_twice(files: Sequence[AudioFile]) -> None:

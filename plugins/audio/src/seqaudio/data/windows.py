@@ -29,6 +29,7 @@ from seqsuite.errors import UserError, unknown_name
 Short = Literal["raise", "skip", "pad"]
 _START = 1
 _TRIES = 16
+_MOST_PADDING = 16
 
 
 @dataclass(frozen=True)
@@ -132,12 +133,21 @@ class Windows(Dataset[dict[str, Tensor]]):
             window = f"{self.length / self.rate:.3g} s"
             why = f"{file.path} is {file.seconds:.3g} s long, shorter than a window of {window}"
             if short == "raise":
-                raise UserError(f"{why}; choose a shorter window, or leave such files out or pad them")
+                raise UserError(f"{why}; choose a shorter --length, or --short skip or pad")
             left_out.append((file.path, why))
         if left_out and not kept:
-            raise UserError(f"none of the {len(left_out)} sound files is as long as a window; {left_out[0][1]}")
+            raise UserError(
+                f"none of the {len(left_out)} sound files is as long as a window; the first: {left_out[0][1]}; choose "
+                "a shorter --length"
+            )
         if not kept:
             raise UserError("there is no sound file to take windows from")
+        longest = max(file.frames_at(self.rate) for file in kept)
+        if self.train and self.length > _MOST_PADDING * longest:
+            raise UserError(
+                f"a window of {self.length:,} samples would be mostly padding: the longest training file has "
+                f"{longest:,}; choose a shorter --length"
+            )
         return tuple(kept), tuple(left_out)
 
     def __len__(self) -> int:

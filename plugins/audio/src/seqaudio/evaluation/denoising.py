@@ -18,6 +18,7 @@ import torch
 
 from seqaudio.data import AudioFile, Windows
 from seqaudio.models.diffwave import DiffWave
+from seqaudio.sources import skipped_rows
 from seqaudio.training.tasks import condition
 from seqsuite.data.order import item_rng, item_seed
 from seqsuite.errors import UserError
@@ -33,6 +34,7 @@ GROUPS = 10
 _STEP, _NOISE = 3, 5
 _SAMPLES_AT_ONCE = 1 << 17
 _WINDOW = 16000
+_MOST_PADDING = 16
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class DenoisingEvaluation(TableView):
             ],
             "windows": len(self.sizes),
             "generated": None if self.generated is None else self.generated.to_dict(),
-            "skipped": [{"file": file, "why": why} for file, why in self.skipped],
+            "skipped": skipped_rows(self.skipped),
             "notes": list(self.notes),
         }
 
@@ -144,6 +146,9 @@ def denoising_errors(
     denoiser = model.model
     if not isinstance(denoiser, DiffWave):
         raise UserError(f"{model.name} is no diffusion model")
+    longest = max(file.frames_at(model.sample_rate) for file in files)
+    if length > _MOST_PADDING * longest:
+        raise UserError(f"--length {length}: the longest file has {longest:,} samples; choose a shorter --length")
     length = length or model.length or _WINDOW
     windows = Windows(
         files,

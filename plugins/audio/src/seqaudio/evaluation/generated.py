@@ -107,9 +107,7 @@ def score_generated(
     Raises:
         UserError: There are too few clips, or one cannot be read.
     """
-    for what, clips in (("held-out", real), ("generated", generated)):
-        if len(clips) < 2:
-            raise UserError(f"the scores of generated clips need two {what} files at least, not {len(clips)}")
+    check_counts(real, generated)
     features, probs = class_features(classifier, real)
     made_features, made_probs = class_features(classifier, generated)
     bins = min(BINS, len(real) // 2)
@@ -126,6 +124,13 @@ def score_generated(
         real_inception_score=inception_score(probs),
         real_modified_inception_score=modified_inception_score(probs),
     )
+
+
+def check_counts(real: Sequence[AudioFile], generated: Sequence[AudioFile]) -> None:
+    """Raise a `UserError` where there are too few clips for scores."""
+    for what, clips in (("held-out", real), ("generated", generated)):
+        if len(clips) < 2:
+            raise UserError(f"the scores of generated clips need two {what} files at least, not {len(clips)}")
 
 
 def class_features(classifier: ClipClassifier, files: Sequence[AudioFile]) -> tuple[np.ndarray, np.ndarray]:

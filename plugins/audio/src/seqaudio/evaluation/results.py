@@ -11,6 +11,7 @@ import numpy as np
 
 from seqaudio.baselines.compare import WHAT
 from seqaudio.evaluation.likelihood import CONTEXTS, FileBits
+from seqaudio.sources import skipped_rows
 from seqsuite.reports import TableView, line_figure
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ class AudioEvaluation(TableView):
             "baselines": None if self.baselines is None else self.baselines.to_dict(),
             "differences": {name: asdict(found) for name, found in self.differences.items()},
             "generated": None if self.generated is None else self.generated.to_dict(),
-            "skipped": [{"file": file, "why": why} for file, why in self.skipped],
+            "skipped": skipped_rows(self.skipped),
             "notes": list(self.notes),
         }
 

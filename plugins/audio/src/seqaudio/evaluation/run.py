@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,11 @@ from seqaudio.baselines import AudioBaselines, Blocks, ReadClips, audio_baseline
 from seqaudio.configs.evaluate import HELD_OUT
 from seqaudio.data import AudioFile, Splits, split_files
 from seqaudio.data.files import OnError
+from seqaudio.data.splits import shared_file
 from seqaudio.evaluation.denoising import DenoisingEvaluation, denoising_errors
 from seqaudio.evaluation.likelihood import FileBits, file_codes, score_files
 from seqaudio.evaluation.results import AudioEvaluation
 from seqaudio.sources import Source, check_sound, format_notes, open_source
-from seqaudio.training.inputs import shared_file
 from seqsuite.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str], None]
 
 _KEPT_SAMPLES = 1 << 25
+_LEAST_BLOCKS = 4
 _VALID_FRACTION = 0.1
 
 
@@ -62,6 +64,7 @@ def evaluate(
         UserError: The sound, the model or an option; one line says what to do.
     """
     asked: dict[str, Any] = {"on_error": on_error, "strict_rate": strict_rate}
+    _check_options(model, train=train, baselines=baselines, length=options.get("length", 0))
     held_out = _held_out(model, source, **asked)
     known = model.files()
     notes = held_out.notes
@@ -76,10 +79,12 @@ def evaluate(
             notes += ("no baselines: the files of the training are not known here; give --train",)
         elif train and shared_file((*fitted.train, *fitted.valid), held_out.files) is not None:
             raise UserError(f"--train {train} holds files that are to be measured; keep them apart")
+    # Opened before the measuring, which may take hours.
+    judged = _open_generated(model, held_out.files, generated, classifier, **asked)
     result = evaluate_files(
         model, held_out.files, fitted, source=Path(source).name or str(source), progress=progress, **options
     )
-    found = _generated(model, held_out.files, generated, classifier, **asked)
+    found = None if judged is None else judged()
     skipped = tuple((str(path), why) for path, why in held_out.skipped)
     return replace(result, notes=(*notes, *result.notes), skipped=skipped, generated=found)
 
@@ -107,19 +112,31 @@ def _to_fit_on(model: AudioModel, train: str | Path, known: Splits | None, **opt
     return known
 
 
-def _generated(
+def _check_options(model: AudioModel, *, train: str | Path, baselines: bool, length: int) -> None:
+    """Refuse options that would be passed over."""
+    if length and model.objective != "diffusion":
+        raise UserError(f"--length is for diffusion models; {model.name} is measured on whole files")
+    if str(train) and model.objective == "diffusion":
+        raise UserError(f"--train is for baselines, which {model.name}, a diffusion model, has none of")
+    if str(train) and not baselines:
+        raise UserError("--train is for baselines, and --baselines false leaves them out")
+
+
+def _open_generated(
     model: AudioModel, held_out: Sequence[AudioFile], generated: str | Path, classifier: str | Path, **options: Any
-) -> GeneratedScores | None:
+) -> Callable[[], GeneratedScores] | None:
+    """Return what scores the generated clips; None where there are none."""
     if bool(str(generated)) != bool(str(classifier)):
         raise UserError("--generated and --classifier belong together: clips, and a run that tells their classes")
     if not str(classifier):
         return None
     from seqaudio.classification import load_classifier
-    from seqaudio.evaluation.generated import score_generated
+    from seqaudio.evaluation.generated import check_counts, score_generated
 
     known = load_classifier(classifier, device=str(model.device))
     found = open_source(generated, rate=known.rate, **options)
-    return score_generated(known, held_out, found.files, name=f"the classifier {Path(classifier).name}")
+    check_counts(held_out, found.files)
+    return partial(score_generated, known, held_out, found.files, name=f"the classifier {Path(classifier).name}")
 
 
 def evaluate_files(
@@ -142,7 +159,7 @@ def evaluate_files(
         files: The files.
         fitted: Files to fit the baselines on, and to choose them on; None: no baselines.
         source: What to call the files.
-        block_seconds: Length of the blocks of the bootstrap.
+        block_seconds: Length of the blocks of the bootstrap; less where the sound is shorter than four of them.
         chunk: Samples of a file that run at once.
         rows: Files, or windows, that run at once.
         seed: Of the bootstrap, and of the noise of diffusion models.
@@ -155,8 +172,16 @@ def evaluate_files(
     tell = progress or (lambda line: None)
     if model.objective == "diffusion":
         return denoising_errors(model, files, source=source, length=length, rows=rows, seed=seed, progress=tell)
-    block_length = max(1, int(block_seconds * model.sample_rate))
     total = sum(file.frames_at(model.sample_rate) for file in files)
+    notes: tuple[str, ...] = ()
+    block_length = max(1, int(block_seconds * model.sample_rate))
+    if total < 2:
+        raise UserError(f"{source or 'the sound'} is one sample long, too little for an interval; give more")
+    if total < _LEAST_BLOCKS * block_length:
+        # Told before the measuring: it may take hours, and would be lost for want of blocks.
+        block_length = max(1, total // _LEAST_BLOCKS)
+        block_seconds = (block_length + 0.5) / model.sample_rate
+        notes = (f"so little sound has its interval from blocks of {block_seconds:.3g} s; it may be too narrow",)
     tell(f"measuring {total:,} samples of {len(files)} files")
     scores = score_files(
         model,
@@ -167,11 +192,6 @@ def evaluate_files(
         progress=lambda done: tell(f"{done:,} of {total:,} samples"),
     )
     blocks = all_blocks(scores, block_length)
-    if len(blocks.sums) < 2:
-        raise UserError(
-            f"{source or 'the sound'} is one block of {block_seconds:g} s, too little for an interval; give more, or a "
-            "smaller --block_seconds"
-        )
     found = None
     if fitted is not None:
         found = _baselines(model, files, fitted, block_seconds, seed, tell)
@@ -186,7 +206,7 @@ def evaluate_files(
         files=tuple(scores),
         baselines=found,
         differences={} if found is None else {name: found.difference(name, blocks, seed=seed) for name in found.blocks},
-        notes=_remarks(model, found),
+        notes=(*notes, *_remarks(model, found)),
     )
 
 

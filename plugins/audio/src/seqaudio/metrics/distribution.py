@@ -17,8 +17,8 @@ from seqaudio.metrics.arrays import ArrayLike, as_float64
 def fid(data: ArrayLike, generated: ArrayLike) -> float:
     """Return the Fréchet distance of two Gaussians fitted to features.
 
-    |m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^(1/2)). With S = R^T R the roots of the eigenvalues of S1 S2 are the
-    singular values of R1 R2^T, so that neither a matrix root nor a ridge for singular covariances is needed.
+    It is ``|m1 - m2|^2 + tr(S1) + tr(S2) - 2 tr((S1 S2)^(1/2))``. With S = R^T R the roots of the eigenvalues of S1 S2
+    are the singular values of R1 R2^T, so that neither a matrix root nor a ridge for singular covariances is needed.
 
     Args:
         data: Features of real clips: (n, d), at least two rows.

@@ -17,8 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqaudio.configs.classifier import ClassifierConfig
-from seqaudio.models.sashimi import mixer_options_of
-from seqsuite.backbones.unet import PooledBackbone, residual_blocks
+from seqaudio.models.sashimi import build_backbone
 from seqsuite.models.base import Model, settle_mixer
 from seqsuite.ops import Seq
 
@@ -38,16 +37,7 @@ class WaveClassifier(Model):
         config = settle_mixer(config)
         super().__init__(config)
         self.front_end = Frames(config)
-        options, wrap = mixer_options_of(config)
-        blocks = residual_blocks(
-            config.mixer,
-            config.n_layer,
-            mixer_options=options,
-            ff=config.ff,
-            dropout=config.dropout,
-            wrap=wrap,
-        )
-        self.backbone = PooledBackbone(config.d_model, blocks, pool=config.pool, expand=config.expand, shift=False)
+        self.backbone = build_backbone(config)
         self.head = nn.Linear(config.d_model, config.num_classes)
 
     def forward_features(self, wave: Tensor, *, seq: Seq | None = None) -> Tensor:

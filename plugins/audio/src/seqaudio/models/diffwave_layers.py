@@ -17,6 +17,7 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from seqaudio.configs.diffwave import DiffWaveConfig
 from seqaudio.models.diffwave_s4 import DiffWaveS4
+from seqsuite.backbones import unet
 
 LEAST_VARIANCE = 1e-8
 """Frames whose channels vary less are normalised as if they varied so much: constant frames stay finite."""
@@ -83,31 +84,29 @@ class FrameNorm(nn.Module):
         return (scale * (work - mean + self.m.to(work.dtype))).to(self.s.dtype)
 
 
-class DownPool(nn.Module):
+class DownPool(unet.DownPool):
     """Joins `pool` steps into one of another width; rate: samples of a step that it takes."""
 
     def __init__(self, d_input: int, d_output: int, pool: int, rate: int) -> None:
-        super().__init__()
-        self.pool, self.rate = pool, rate
-        self.linear = weight_norm(nn.Linear(d_input * pool, d_output))
+        super().__init__(d_input, d_output, pool)
+        self.rate = rate
+        weight_norm(self.linear)
 
-    def forward(self, x: Tensor, given: Given) -> Tensor:
+    def forward(self, x: Tensor, given: Given) -> Tensor:  # type: ignore[override]
         """(B, L, D) to (B, L / pool, D')."""
-        packed = given.masked(x, self.rate).unflatten(1, (-1, self.pool)).transpose(2, 3)  # channels outermost
-        return self.linear(packed.flatten(2))
+        return super().forward(given.masked(x, self.rate))
 
 
-class UpPool(nn.Module):
+class UpPool(unet.UpPool):
     """Makes `pool` steps of one; no shift, the model is not causal."""
 
     def __init__(self, d_input: int, d_output: int, pool: int) -> None:
-        super().__init__()
-        self.pool = pool
-        self.linear = weight_norm(nn.Linear(d_input, d_output * pool))
+        super().__init__(d_input, d_output, pool, shift=False)
+        weight_norm(self.linear)
 
-    def forward(self, x: Tensor, given: Given) -> Tensor:
+    def forward(self, x: Tensor, given: Given) -> Tensor:  # type: ignore[override]
         """(B, L, D) to (B, L pool, D')."""
-        return self.linear(x).unflatten(2, (-1, self.pool)).transpose(2, 3).flatten(1, 2)
+        return super().forward(x)
 
 
 class MelCondition(nn.Module):

@@ -13,16 +13,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from torch import nn
 
+from seqaudio.configs.classifier import ClassifierConfig
 from seqaudio.configs.models import SashimiConfig
 from seqaudio.models.base import SampleModel
 from seqaudio.models.diffwave import FrameNorm
 from seqsuite import plugins
 from seqsuite.backbones.norms import create_norm
-from seqsuite.backbones.unet import PooledBackbone, residual_blocks
+from seqsuite.backbones.pooled_layers import residual_blocks
+from seqsuite.backbones.unet import PooledBackbone
 from seqsuite.errors import UserError
 from seqsuite.mixers.base import Mixer
 from seqsuite.mixers.bidirectional import Bidirectional
@@ -48,20 +50,22 @@ class Sashimi(SampleModel):
         return self.backbone.causal
 
 
-def build_backbone(config: SashimiConfig) -> PooledBackbone:
-    """Build the backbone and its final norm.
+def build_backbone(config: SashimiConfig | ClassifierConfig) -> PooledBackbone:
+    """Build the backbone and its final norm; a classifier's has no layers on the way down, and looks ahead.
 
     Raises:
         UserError: Both ways are asked for, of mixers that already look both ways.
     """
-    options, wrap = mixer_options_of(config)
-    norm = partial(_norm, config.norm, eps=config.norm_epsilon)
+    norm, unet, shift = "layer", False, False
+    if isinstance(config, SashimiConfig):
+        norm, unet, shift = config.norm, config.unet, config.shift
+    options, wrap = _mixer_options(config)
     blocks = residual_blocks(
         config.mixer,
         config.n_layer,
         mixer_options=options,
         ff=config.ff,
-        norm=norm,
+        norm=partial(_norm, norm, eps=config.norm_epsilon),
         dropout=config.dropout,
         wrap=wrap,
     )
@@ -70,8 +74,8 @@ def build_backbone(config: SashimiConfig) -> PooledBackbone:
         blocks,
         pool=config.pool,
         expand=config.expand,
-        unet=config.unet,
-        shift=config.shift,
+        unet=unet,
+        shift=shift,
         norm_f=create_norm("layer", config.d_model, config.norm_epsilon),
     )
 
@@ -80,23 +84,9 @@ def _norm(kind: str, width: int, *, eps: float) -> nn.Module:
     return FrameNorm() if kind == "frame" else create_norm(kind, width, eps)
 
 
-class TwoWay(Protocol):
-    """A config with a mixer that may look both ways."""
-
-    @property
-    def mixer(self) -> str:
-        """Its name."""
-
-    @property
-    def mixer_options(self) -> dict[str, Any]:
-        """Its options."""
-
-    @property
-    def bidirectional(self) -> bool:
-        """Whether it looks both ways."""
-
-
-def mixer_options_of(config: TwoWay) -> tuple[dict[str, Any], Callable[[Mixer], Mixer] | None]:
+def _mixer_options(
+    config: SashimiConfig | ClassifierConfig,
+) -> tuple[dict[str, Any], Callable[[Mixer], Mixer] | None]:
     """Return the options of a config's mixers, and the wrapper that makes them look both ways where no option does.
 
     S4 and S4D have an option for it; other causal mixers are wrapped.

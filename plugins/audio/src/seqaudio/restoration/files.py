@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from seqaudio.configs.restore import RestoreConfig
 from seqaudio.data import AudioFile, find_audio, read_audio
@@ -19,8 +18,11 @@ from seqaudio.models.restoration import RestorationModel
 from seqaudio.restoration.chunked import check_samples, restore
 from seqaudio.restoration.degrade import Degradation, delay, fitted
 from seqaudio.restoration.results import SHOWN_SECONDS, Restored, RestoredFile, score
+from seqaudio.sources import skipped_rows
 from seqaudio.writing import write_wav
 from seqsuite.errors import UserError
+from seqsuite.models.create import load_model, to_device
+from seqsuite.models.published import own_folder
 
 if TYPE_CHECKING:
     from seqaudio.restoration.results import Scores
@@ -35,22 +37,15 @@ def load_restorer(source: str | Path, *, device: str = "cpu") -> RestorationMode
     Raises:
         UserError: There is no model, it is no restoration model, or the device cannot be used.
     """
-    from seqsuite.models import load_model
-
-    folder = Path(source).expanduser()
-    if (folder / "model").is_dir():
-        folder = folder / "model"
-    if not folder.exists():
-        raise UserError(f"{folder}: there is no such folder; give a run folder of `seqaudio restore-train` (--model)")
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise UserError(f"{path}: there is no such folder; give a run folder of `seqaudio restore-train` (--model)")
+    folder = own_folder(path) or path
     model = load_model(folder)
     if not isinstance(model, RestorationModel):
         raise UserError(f"{folder} holds a {type(model).__name__}, which restores nothing; see restore-train")
-    try:
-        if torch.device(device).type == "meta":
-            raise RuntimeError("it holds no numbers")
-        return model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    to_device(model, device)
+    return model
 
 
 @dataclass(frozen=True)
@@ -191,7 +186,7 @@ def write_report(result: Restored, path: Path) -> None:
     if figure is not None:
         page.figure(figure, caption=f"{result.files[0].file.name}, first channel", kind="png")
     if result.skipped:
-        page.heading("Skipped").table([{"file": str(file), "why": why} for file, why in result.skipped])
+        page.heading("Skipped").table(skipped_rows(result.skipped))
     page.write(path)
 
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqaudio.pictures import decibels, draw_spectrogram
+from seqaudio.sources import skipped_rows
 from seqsuite.reports import TableView
 
 if TYPE_CHECKING:
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
 
 SHOWN_SECONDS = 10.0
 """Length of what a figure shows."""
-
-_WINDOW, _HOP = 512, 128
-_RANGE_DB = 90.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ class Restored(TableView):
             "rate": self.rate,
             "seconds": self.seconds,
             "files": _plain(files),
-            "skipped": [{"file": str(path), "why": why} for path, why in self.skipped],
+            "skipped": skipped_rows(self.skipped),
         }
 
 
@@ -185,7 +184,7 @@ class TrainedRestorer(TableView):
             "test_seconds": self.test_seconds,
             "rate": self.rate,
             "scores": _plain(pairs),
-            "skipped": [{"file": str(path), "why": why} for path, why in self.skipped],
+            "skipped": skipped_rows(self.skipped),
         }
 
 
@@ -216,22 +215,11 @@ def spectrograms(signals: Mapping[str, np.ndarray], rate: int) -> Figure:
 
     figure = Figure(figsize=(7.0, 2.0 * len(signals)), layout="constrained")
     panels = figure.subplots(len(signals), 1, sharex=True, squeeze=False)[:, 0]
-    levels = {name: _decibels(samples) for name, samples in signals.items()}
+    levels = {name: decibels(samples) for name, samples in signals.items()}
     top = max(float(level.max()) for level in levels.values())
     for axes, (name, level) in zip(panels, levels.items(), strict=True):
-        extent = (0, level.shape[1] * _HOP / rate, 0, rate / 2000)
-        image = axes.imshow(
-            level, origin="lower", aspect="auto", extent=extent, vmin=top - _RANGE_DB, vmax=top, cmap="magma"
-        )
-        axes.set(title=name, ylabel="kHz")
+        image = draw_spectrogram(axes, level, rate, top=top)
+        axes.set_title(name)
     panels[-1].set_xlabel("seconds")
     figure.colorbar(image, ax=list(panels), label="dB")
     return figure
-
-
-def _decibels(samples: np.ndarray) -> np.ndarray:
-    """Return the levels (bins, frames) of samples (frames,) in dB."""
-    padded = np.pad(samples.astype(np.float64), (0, max(0, _WINDOW - len(samples))))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::_HOP]
-    power = np.abs(np.fft.rfft(frames * np.hanning(_WINDOW))) ** 2
-    return 10 * np.log10(power.T + 1e-12)

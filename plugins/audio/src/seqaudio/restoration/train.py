@@ -14,7 +14,7 @@ import torch
 import seqsuite
 from seqaudio.configs.restoration import RestorationConfig
 from seqaudio.configs.restore import RestoreTrainConfig
-from seqaudio.data import AudioFile, Windows, find_audio, fingerprint, read_audio, split_files
+from seqaudio.data import AudioFile, Windows, fingerprint, read_audio, split_files
 from seqaudio.models.restoration import RestorationModel
 from seqaudio.restoration.chunked import restore
 from seqaudio.restoration.data import DegradedWindows
@@ -22,6 +22,7 @@ from seqaudio.restoration.degrade import DegradationRange, level_above, noise_fi
 from seqaudio.restoration.loss import RestorationLoss
 from seqaudio.restoration.results import SHOWN_SECONDS, Scores, TrainedRestorer, mean_scores, score
 from seqaudio.restoration.task import Restoration
+from seqaudio.sources import open_source, skipped_rows
 from seqsuite.data.order import item_rng
 from seqsuite.errors import UserError
 from seqsuite.models import model_config
@@ -109,7 +110,9 @@ def open_inputs(config: RestoreTrainConfig, model: RestorationConfig) -> Inputs:
     kinds = DegradationRange(parse_kinds(config.degrade), config.cutoff, config.compression, config.bits)
     if "bandlimit" in kinds.kinds and config.cutoff[1] >= rate / 2:
         raise UserError(f"--cutoff {config.cutoff[1]:g} is not below half the model's rate, {rate / 2:g} Hz")
-    found = find_audio(config.data, on_error=config.on_error)
+    found = open_source(config.data, rate=rate, on_error=config.on_error, check=False)
+    for note in found.notes:
+        _say(note)
     parts = split_files(found.files, config.valid_fraction, config.test_fraction, config.seed)
     sizes = {name: len(getattr(parts, name)) for name in ("train", "valid", "test")}
     _say(f"audio: {', '.join(f'{count} files for {name}' for name, count in sizes.items())}")
@@ -191,7 +194,7 @@ def _write(config: RestoreTrainConfig, result: TrainedRestorer) -> None:
     if figure is not None:
         report.figure(figure, caption="A test file, first channel", kind="png")
     if result.skipped:
-        report.heading("Skipped").table([{"file": str(file), "why": why} for file, why in result.skipped])
+        report.heading("Skipped").table(skipped_rows(result.skipped))
     training_report(folder, into=report).write(folder / "report.html")
 
 

@@ -6,7 +6,6 @@ All of it is opened and checked before anything is written, so that a mistake co
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from seqaudio.configs.diffwave import DiffWaveConfig
 from seqaudio.configs.models import AudioConfig
 from seqaudio.configs.train import AudioTrainConfig
 from seqaudio.data import AudioFile, Splits, Windows, fingerprint, split_files
+from seqaudio.data.splits import shared_file
 from seqaudio.quantization import Quantizer
 from seqaudio.sources import Source, open_source
 from seqaudio.training.tasks import Drawn
@@ -161,18 +161,6 @@ def _split(config: AudioTrainConfig, sources: dict[str, Source]) -> Splits:
         if twice is not None:
             raise UserError(f"{twice} is in {name} and would be trained on; keep held-out files out of the source")
     return found
-
-
-def shared_file(train: Sequence[AudioFile], held_out: Sequence[AudioFile]) -> Path | None:
-    """Return a file of which both hold the same samples, or None."""
-    spans: dict[Path, list[AudioFile]] = {}
-    for file in train:
-        spans.setdefault(file.path.resolve(), []).append(file)
-    for file in held_out:
-        for other in spans.get(file.path.resolve(), ()):
-            if other.first < file.first + file.frames and file.first < other.first + other.frames:
-                return file.path
-    return None
 
 
 def write_files(folder: Path, parts: Splits) -> None:

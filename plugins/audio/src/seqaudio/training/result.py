@@ -14,6 +14,8 @@ from seqaudio.api import AudioModel
 from seqaudio.configs.train import AudioTrainConfig
 from seqaudio.data import AudioFile, read_audio
 from seqaudio.evaluation import AudioEvaluation, DenoisingEvaluation, evaluate_files
+from seqaudio.pictures import decibels, draw_spectrogram
+from seqaudio.sources import skipped_rows
 from seqaudio.training.inputs import Inputs
 from seqsuite.reports import Report, TableView, training_report
 from seqsuite.training.run_folder import write_json
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from seqsuite.training import FitResult
 
 _SHOWN_SECONDS = 10.0
-_BLOCK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class TrainedAudio(TableView):
             "seconds": self.seconds,
             name: getattr(self.evaluation, name),
             "evaluation": self.evaluation.to_dict(),
-            "skipped": [{"file": str(path), "why": why} for path, why in self.skipped],
+            "skipped": skipped_rows(self.skipped),
             "skipped_count": len(self.skipped),
         }
 
@@ -99,14 +100,11 @@ def measure(
     """Measure a trained model on the test files, and write summary.json and report.html."""
     trained = AudioModel(model, settings, folder=done.folder)
     files = first_seconds(inputs.parts.test, config.test_seconds)
-    seconds = sum(file.seconds for file in files)
     found = evaluate_files(
         trained,
         files,
         inputs.parts if config.baselines else None,
         source="the test files",
-        # A run does not fail at its end for want of two blocks.
-        block_seconds=max(min(_BLOCK_SECONDS, seconds / 4), 1.5 / trained.sample_rate),
         progress=say,
     )
     result = TrainedAudio(
@@ -155,7 +153,7 @@ def _write(config: AudioTrainConfig, inputs: Inputs, trained: AudioModel, result
     report.figure(sound_figure(shown, trained.sample_rate), caption=f"{shown.path.name}, its beginning", kind="png")
     report.heading("Files left out").text(f"{len(result.skipped)} files were left out.")
     if result.skipped:
-        report.table([{"file": str(path), "why": why} for path, why in result.skipped])
+        report.table(skipped_rows(result.skipped))
     report.heading("Model").table(trained.table())
     training_report(folder, into=report).write(folder / "report.html")
 
@@ -176,7 +174,6 @@ def sound_figure(file: AudioFile, rate: int) -> Figure:
     wave, spectrum = figure.subplots(2, 1, sharex=True)
     wave.plot(np.arange(len(samples)) / rate, samples, color="#0072B2", lw=0.4)
     wave.set(ylabel="amplitude")
-    window = min(512, len(samples))
-    spectrum.specgram(samples + 1e-7, NFFT=window, Fs=rate, noverlap=window // 2, cmap="magma")
-    spectrum.set(xlabel="seconds", ylabel="hertz")
+    draw_spectrogram(spectrum, decibels(samples), rate)
+    spectrum.set_xlabel("seconds")
     return figure

@@ -15,6 +15,7 @@ from seqaudio.models.base import SampleModel
 from seqaudio.models.diffwave import DiffWave
 from seqaudio.training.inputs import FILES, Inputs, ModelKind, open_inputs, resolve_model, write_files
 from seqaudio.training.tasks import AudioTask, Denoising, NextSample
+from seqsuite.errors import UserError
 from seqsuite.training import Interrupted, RunFolder, fit, seed_everything
 from seqsuite.training.run_folder import process_rank
 
@@ -42,6 +43,8 @@ def train(config: AudioTrainConfig) -> TrainedAudio | None:
         torch.set_num_threads(config.threads)
     inputs = open_inputs(config, kind)
     folder = RunFolder(config.out)
+    if (folder.path / FILES).exists() and not folder.holds_run:
+        raise UserError(f"{folder} holds no run, but {FILES}, which one would write; choose another --out")
     with folder.claim(config, inputs.fingerprints):
         pass  # `fit` claims it for good; a folder that is refused is the first thing to say
     seed_everything(config.seed)
