@@ -79,14 +79,14 @@ class DilatedConv(nn.Module):
             own = segment[:, self.reach :]
             homes = [segment[:, at * self.dilation :][:, :length] for at in range(self.taps)]
             windows = [w.masked_fill((home != own)[..., None], 0) for w, home in zip(windows, homes, strict=True)]
-        filters = self.g[:, None, None] * self.v / self.v.flatten(1).norm(dim=1)[:, None, None]
-        return F.linear(torch.cat(windows, 2), filters.transpose(1, 2).flatten(1), self.bias), whole
+        return F.linear(torch.cat(windows, 2), self._filters().transpose(1, 2).flatten(1), self.bias), whole
 
     def step(self, window: Tensor) -> Tensor:
-        """Return (B, C_out) of the inputs under the taps (B, taps, C_in); the filters are neither scaled nor copied."""
-        filters = self.v.flatten(1)
-        y = F.linear(window.transpose(1, 2).flatten(1), filters)
-        return y * (self.g / filters.norm(dim=1)) + self.bias
+        """Return (B, C_out) of the inputs under the taps (B, taps, C_in)."""
+        return F.linear(window.transpose(1, 2).flatten(1), self._filters().flatten(1), self.bias)
+
+    def _filters(self) -> Tensor:
+        return self.g[:, None, None] * self.v / self.v.flatten(1).norm(dim=1)[:, None, None]
 
 
 class Level(nn.Module):
