@@ -30,6 +30,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from _deadline import Deadline, OutOfTime
 from _machine import write_result
 
 SETS = ("official", "speakers")
@@ -63,10 +64,6 @@ class Piece:
         return f"{self.set}/{self.split}/{self.kind}/seed_{self.seed}"
 
 
-class OutOfTime(Exception):
-    """--minutes are over."""
-
-
 def data_file(given: str | None) -> Path:
     """Return the data file: given, or in `SEQSUITE_DATA`, or beside the checkout."""
     if given:
@@ -95,24 +92,6 @@ def config_of(arguments: argparse.Namespace, *, hold_out: str = "", seed: int = 
     )
     short = {"epochs": arguments.epochs, "cnn_epochs": arguments.epochs} if arguments.epochs else {}
     return dataclasses.replace(config, **short)
-
-
-class Deadline:
-    """The minutes that a call may take."""
-
-    def __init__(self, minutes: float) -> None:
-        self.end = time.monotonic() + 60 * minutes
-
-    def left(self) -> float:
-        """Return the minutes left.
-
-        Raises:
-            OutOfTime: None are.
-        """
-        left = (self.end - time.monotonic()) / 60
-        if left <= 0:
-            raise OutOfTime
-        return left
 
 
 def plans_of(data: Any, arguments: argparse.Namespace) -> dict[tuple[str, str], Any]:

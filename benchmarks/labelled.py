@@ -35,6 +35,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
+from _deadline import Deadline, OutOfTime
 from _machine import write_result
 
 METRICS = ("accuracy", "mcc", "auroc")
@@ -93,10 +94,6 @@ class Piece:
 
     def __str__(self) -> str:
         return f"{self.set}/{self.kind}/seed_{self.seed}"
-
-
-class OutOfTime(Exception):
-    """--minutes are over."""
 
 
 # Data
@@ -327,24 +324,6 @@ def plan_of(names: Sequence[str], sets: dict[str, Setting], seeds: Sequence[int]
         pieces += [Piece(name, LINEAR, seed) for seed in (seeds[:1] if sets[name].given_split else seeds)]
         pieces += [Piece(name, kind, seed) for seed in seeds for kind in NETWORKS]
     return pieces
-
-
-class Deadline:
-    """The minutes that a call may take."""
-
-    def __init__(self, minutes: float) -> None:
-        self.end = time.monotonic() + 60 * minutes
-
-    def left(self) -> float:
-        """Return the minutes left.
-
-        Raises:
-            OutOfTime: None are.
-        """
-        left = (self.end - time.monotonic()) / 60
-        if left <= 0:
-            raise OutOfTime
-        return left
 
 
 def measure_all(

@@ -20,7 +20,6 @@ from torch import nn
 from seqaudio.classification.augment import Augmentation
 from seqaudio.classification.batches import ScoringClips, TrainingClips
 from seqaudio.classification.clips import LabelledClips
-from seqaudio.classification.files import write_csv
 from seqaudio.classification.metrics import confusion, measure
 from seqaudio.classification.networks import LogMel, LogMelCNN, make_network
 from seqaudio.classification.predicting import Classifier
@@ -28,6 +27,7 @@ from seqaudio.classification.results import RunScores
 from seqaudio.classification.splits import Plan
 from seqaudio.classification.task import ClassifyClips
 from seqaudio.configs.classify import ClassifyConfig
+from seqsuite.reports.csv_files import write_csv
 from seqsuite.training import RunFolder, fit, seed_everything
 from seqsuite.training.run_folder import told, write_json
 

@@ -20,13 +20,13 @@ from torch import nn
 
 from seqaudio.classification.batches import padded
 from seqaudio.classification.clips import Clips
-from seqaudio.classification.files import write_csv
 from seqaudio.classification.networks import embed, logits
 from seqaudio.classification.task import HEAD
 from seqaudio.data import resample
 from seqsuite.errors import UserError
 from seqsuite.models.create import load_model, to_device
 from seqsuite.reports import TableView
+from seqsuite.reports.csv_files import write_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -23,7 +23,7 @@ from seqdna.finetuning.batches import ScoringSequences, TrainingSequences
 from seqdna.finetuning.head import Head, scaled
 from seqdna.finetuning.labelled import LabelledSet
 from seqdna.finetuning.metrics import lower_is_better, measure
-from seqdna.finetuning.predict import embeddings, outputs_of, write_csv
+from seqdna.finetuning.predict import embeddings, outputs_of
 from seqdna.finetuning.probe import fit_linear
 from seqdna.finetuning.results import RunScores
 from seqdna.finetuning.start import HEAD, Start, new_classifier
@@ -32,6 +32,7 @@ from seqdna.models.base import DNAModel
 from seqsuite.errors import UserError
 from seqsuite.models.create import build_model
 from seqsuite.models.lora import add_lora
+from seqsuite.reports.csv_files import write_csv
 from seqsuite.training import fit, seed_everything
 from seqsuite.training.run_folder import process_rank, told, write_json
 

@@ -7,8 +7,6 @@ found.scores                     # (n, K): probabilities of classes or labels, o
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +22,7 @@ from seqdna.likelihood import evaluating
 from seqdna.models.base import DNAModel, longest_input
 from seqsuite.errors import UserError
 from seqsuite.reports import TableView
+from seqsuite.reports.csv_files import write_csv
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,26 +77,6 @@ class Predictions(TableView):
         header = ["sequence", "predicted", *self.classes]
         rows = zip(self.names, self.predicted, self.scores, strict=True)
         return write_csv(path, header, ([name, said, *(f"{v:.6g}" for v in row)] for name, said, row in rows))
-
-
-def write_csv(path: str | Path, header: Sequence[str], rows: Iterator[Sequence[Any]]) -> Path:
-    """Write a CSV file whole or not at all.
-
-    Raises:
-        UserError: The disk is full or the place is not writable.
-    """
-    target = Path(path)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with open(aside, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(header)
-            writer.writerows(rows)
-        os.replace(aside, target)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise UserError(f"cannot write {target}: {error.strerror or error}") from error
-    return target
 
 
 def predict(

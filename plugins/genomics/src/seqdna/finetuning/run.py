@@ -32,13 +32,13 @@ from seqdna.finetuning.labelled import LabelledSet, check_reach, class_counts, d
 from seqdna.finetuning.metrics import choose, lower_is_better
 from seqdna.finetuning.one_run import Job, done_before, run_network, run_probe, trainable_model
 from seqdna.finetuning.parts import check_parts, remove_parts
-from seqdna.finetuning.predict import write_csv
 from seqdna.finetuning.readers import read_all
 from seqdna.finetuning.results import FinetuneResult, Metrics, RunScores
 from seqdna.finetuning.splits import Plan, plan_runs, shared_sequences
 from seqdna.finetuning.start import Start, open_start
 from seqsuite.errors import UserError
 from seqsuite.reports import Report
+from seqsuite.reports.csv_files import write_csv
 from seqsuite.training import RunFolder
 from seqsuite.training.run_folder import process_rank, told, write_json
 
@@ -296,7 +296,7 @@ def _write(result: FinetuneResult, inputs: Inputs, folder: Path) -> None:
         with open(folder / "runs" / run.name / "predictions.csv", newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
         lines.extend([run.name, *row] for row in rows)
-    write_csv(folder / "predictions.csv", ["run", *header], iter(lines))
+    write_csv(folder / "predictions.csv", ["run", *header], lines)
     report = Report(f"{result.title} on {Path(inputs.data.source).name}", subtitle=folder.name)
     report.heading("Test rows").table(result.table()).text(caption(result))
     report.figure(result.figure(), caption=f"test {result.metric}: a point a run, baselines in grey")

@@ -1,4 +1,4 @@
-"""Tables on disk."""
+"""Tables on disk as .csv files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,14 @@ from seqsuite.errors import UserError
 def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
     """Write a .csv file whole or not at all.
 
+    Args:
+        path: Where to.
+        header: Names of the columns.
+        rows: The cells, row by row.
+
+    Returns:
+        The path.
+
     Raises:
         UserError: The disk is full or the place is not writable.
     """
@@ -28,5 +36,5 @@ def write_csv(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[A
         os.replace(aside, target)
     except OSError as error:
         aside.unlink(missing_ok=True)
-        raise UserError(f"{target}: cannot be written ({error.strerror or error})") from error
+        raise UserError(f"cannot write {target}: {error.strerror or error}") from error
     return target
