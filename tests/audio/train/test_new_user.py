@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import warnings
 
 import numpy as np
@@ -108,16 +106,3 @@ def test_a_name_that_begins_like_a_home_is_a_file(folder, flags, capsys) -> None
     (folder / "list.csv").write_text("file\n~nobody.wav\nmissing.wav\n")
     assert "list.csv, line 3" in refused(capsys, "train", folder / "list.csv", *flags)
     assert "no such" in refused(capsys, "train", "~no-such-user/sound", *flags)
-
-
-def test_interrupted_while_modules_load_is_one_line() -> None:
-    code = (
-        "import sys, seqaudio.cli\n"
-        "class Stop:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name == 'jsonargparse': raise KeyboardInterrupt\n"
-        "sys.meta_path.insert(0, Stop())\n"
-        "sys.exit(seqaudio.cli.main(['train', '--help']))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (130, "seqaudio: interrupted\n")

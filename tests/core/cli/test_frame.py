@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -261,3 +262,17 @@ def test_help_lists_commands_and_flags(program: Plugin, capsys) -> None:
 def test_shell_completion_knows_the_flags(program: Plugin, capsys) -> None:
     assert run(program, ["--print_completion", "shtab-bash"]) == 0
     assert "--learning_rate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("package", ["seqsuite", "seqdna", "seqaudio"])
+def test_interrupted_while_modules_load_is_one_line(package: str) -> None:
+    code = (
+        f"import sys, {package}.cli\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'jsonargparse': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        f"sys.exit({package}.cli.main(['--help']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, f"{package}: interrupted\n")

@@ -17,11 +17,12 @@ from seqsuite.training.configs import Interrupted, TrainConfig
 
 if TYPE_CHECKING:
     from seqsuite.training.generators import seed_everything
+    from seqsuite.training.progress import say
     from seqsuite.training.run_folder import RunFolder
     from seqsuite.training.task import Scores, Task
     from seqsuite.training.trainer import FitResult, fit
 
-__all__ = ["FitResult", "Interrupted", "RunFolder", "Scores", "Task", "TrainConfig", "fit", "seed_everything"]
+__all__ = ["FitResult", "Interrupted", "RunFolder", "Scores", "Task", "TrainConfig", "fit", "say", "seed_everything"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
@@ -30,5 +31,6 @@ __getattr__, __dir__ = lazy_names(
         "run_folder": ["RunFolder"],
         "task": ["Scores", "Task"],
         "generators": ["seed_everything"],
+        "progress": ["say"],
     },
 )

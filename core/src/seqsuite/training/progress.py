@@ -11,6 +11,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from seqsuite.training.run_folder import process_rank
+
+
+def say(line: str) -> None:
+    """Print a line to standard error, on the first rank alone."""
+    if process_rank() == 0:
+        print(line, file=sys.stderr, flush=True)
+
 
 def duration(seconds: float) -> str:
     """Return ``m:ss`` or ``h:mm:ss``."""

@@ -11,7 +11,6 @@ import contextlib
 import logging
 import os
 import shutil
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,7 +33,8 @@ from seqsuite.training.checkpoint_io import ExactCheckpointIO, load_checkpoint, 
 from seqsuite.training.configs import Interrupted, TrainConfig
 from seqsuite.training.generators import Generators
 from seqsuite.training.optim import make_optimizer
-from seqsuite.training.run_folder import RunFolder, process_rank
+from seqsuite.training.progress import say
+from seqsuite.training.run_folder import RunFolder
 from seqsuite.training.task import Task
 
 
@@ -228,11 +228,6 @@ def _export(task: Task, folder: RunFolder) -> Path:
     return folder.model
 
 
-def _say(line: str) -> None:
-    if process_rank() == 0:
-        print(line, file=sys.stderr, flush=True)
-
-
 def fit(
     task: Task,
     train_data: Dataset[Any],
@@ -301,13 +296,13 @@ def _restored(folder: RunFolder, task: Task, config: TrainConfig) -> tuple[Path,
     """Return where a resumed run goes on, having said so."""
     if not config.resume:
         return None
-    loaded = newest_checkpoint(folder, task, _say)
+    loaded = newest_checkpoint(folder, task, say)
     start = loaded[1]["global_step"] if loaded else 0
     if start > config.steps:
         raise UserError(f"{folder} has done {start} steps already, more than --steps {config.steps}")
     for note in folder.notes:
-        _say(f"the run goes on, but not bit for bit: {note}")
-    _say(f"resuming {folder} at step {start} of {config.steps}")
+        say(f"the run goes on, but not bit for bit: {note}")
+    say(f"resuming {folder} at step {start} of {config.steps}")
     return loaded
 
 

@@ -11,7 +11,6 @@ what is finished is not repeated on --resume.
 from __future__ import annotations
 
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -27,7 +26,7 @@ from seqaudio.classification.splits import Plan, plan_runs
 from seqaudio.configs.classify import ClassifyConfig
 from seqsuite.errors import UserError
 from seqsuite.reports import Report
-from seqsuite.training import RunFolder
+from seqsuite.training import RunFolder, say
 from seqsuite.training.run_folder import process_rank, told, write_json
 
 _PARTS = ("runs", "baselines")
@@ -60,7 +59,7 @@ def classify(config: ClassifyConfig) -> ClassifyResult | None:
     folder, prints = RunFolder(config.out), {"clips": data.fingerprint()}
     _check_parts(folder, config)
     with folder.claim(config, prints):
-        _say(describe(data, plans))
+        say(describe(data, plans))
         if not config.resume:
             _remove_parts(folder)
         folder.begin(config, prints)
@@ -68,7 +67,7 @@ def classify(config: ClassifyConfig) -> ClassifyResult | None:
         scores = _all(jobs, run_classifier, config.model)
         baselines = {} if scores is None or not config.baselines else _baselines(folder, jobs)
         if scores is None or baselines is None:
-            _say("stopped before the last run was done; go on with --resume")
+            say("stopped before the last run was done; go on with --resume")
             return None
         _take_model(folder, plans[0])
         seconds = time.monotonic() - began
@@ -121,7 +120,7 @@ def _all(jobs: Sequence[Job], run: Callable[[Job], RunScores | None], name: str)
         scores = done_before(job) if job.config.resume else None
         if scores is None:
             what = f" without {job.plan.held_out}" if job.plan.held_out else ""
-            _say(f"{name}: {job.plan.name}{what}")
+            say(f"{name}: {job.plan.name}{what}")
             scores = run(job)
         if scores is None:
             return None
@@ -185,7 +184,3 @@ def _write(result: ClassifyResult, data: LabelledClips, plans: Sequence[Plan]) -
         report.heading("Skipped").table([{"clip": name, "why": why} for name, why in result.skipped])
     options = (folder / "config.yaml").read_text(encoding="utf-8")
     report.heading("Options").code(options).write(folder / "report.html")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from seqsuite.data.order import item_rng
 from seqsuite.errors import UserError
 from seqsuite.models import model_config
 from seqsuite.reports import Report, training_report
-from seqsuite.training import FitResult, Interrupted, RunFolder, fit, seed_everything
+from seqsuite.training import FitResult, Interrupted, RunFolder, fit, say, seed_everything
 from seqsuite.training.run_folder import process_rank, write_json
 
 _VALIDATION_SEED, _NOISE = 1, 2
@@ -78,14 +77,14 @@ def restore_train(config: RestoreTrainConfig) -> TrainedRestorer | None:
     seed_everything(config.seed)
     model = seqsuite.create_model(config.model, **config.model_options)
     assert isinstance(model, RestorationModel)
-    _say(f"model: {config.model}, {model.num_parameters():,} parameters, {known.bands} bands")
+    say(f"model: {config.model}, {model.num_parameters():,} parameters, {known.bands} bands")
     weights = {name: getattr(config, name) for name in ("spectral_weight", "wave_weight", "si_sdr_weight")}
     task = Restoration(model, config, RestorationLoss(**weights))
     done = fit(task, inputs.train, inputs.valid, config, inputs=fingerprints, report=False)
     if process_rank() != 0:
         return None
     if done.reason != "finished":
-        _say(f"stopped after {done.steps} of {config.steps} steps; go on with --resume")
+        say(f"stopped after {done.steps} of {config.steps} steps; go on with --resume")
         return None
     try:
         return measure(config, inputs, model, done, began)
@@ -112,10 +111,10 @@ def open_inputs(config: RestoreTrainConfig, model: RestorationConfig) -> Inputs:
         raise UserError(f"--cutoff {config.cutoff[1]:g} is not below half the model's rate, {rate / 2:g} Hz")
     found = open_source(config.data, rate=rate, on_error=config.on_error, check=False)
     for note in found.notes:
-        _say(note)
+        say(note)
     parts = split_files(found.files, config.valid_fraction, config.test_fraction, config.seed)
     sizes = {name: len(getattr(parts, name)) for name in ("train", "valid", "test")}
-    _say(f"audio: {', '.join(f'{count} files for {name}' for name, count in sizes.items())}")
+    say(f"audio: {', '.join(f'{count} files for {name}' for name, count in sizes.items())}")
     length = max(1, round(config.seconds * rate))
     clips = functools.partial(Windows, length=length, rate=rate, seed=config.seed, on_error=config.on_error)
     train, valid = clips(parts.train, train=True, short=config.on_error), clips(parts.valid, train=False)
@@ -148,7 +147,7 @@ def measure(
         seconds += len(clean) / rate
         for kind in inputs.kinds.kinds:
             degradation = inputs.kinds.middle(kind)
-            _say(f"measuring {item.path.name}, {degradation}")
+            say(f"measuring {item.path.name}, {degradation}")
             degraded = degradation.apply(clean, rate)
             restored = restore(model, degraded, rate, name=str(item.path))
             before = score(clean, degraded)
@@ -196,8 +195,3 @@ def _write(config: RestoreTrainConfig, result: TrainedRestorer) -> None:
     if result.skipped:
         report.heading("Skipped").table(skipped_rows(result.skipped))
     training_report(folder, into=report).write(folder / "report.html")
-
-
-def _say(line: str) -> None:
-    if process_rank() == 0:
-        print(line, file=sys.stderr, flush=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from seqaudio.models.diffwave import DiffWave
 from seqaudio.training.inputs import FILES, Inputs, ModelKind, open_inputs, resolve_model, write_files
 from seqaudio.training.tasks import AudioTask, Denoising, NextSample
 from seqsuite.errors import UserError
-from seqsuite.training import Interrupted, RunFolder, fit, seed_everything
+from seqsuite.training import Interrupted, RunFolder, fit, say, seed_everything
 from seqsuite.training.run_folder import process_rank
 
 if TYPE_CHECKING:
@@ -58,13 +57,13 @@ def train(config: AudioTrainConfig) -> TrainedAudio | None:
     if process_rank() != 0:
         return None
     if done.reason != "finished":
-        _say(f"stopped after {done.steps} of {config.steps} steps; go on with --resume")
+        say(f"stopped after {done.steps} of {config.steps} steps; go on with --resume")
         return None
     write_files(folder.path, inputs.parts)
     from seqaudio.training.result import measure
 
     try:
-        return measure(config, inputs, model, settings, done, began, say=_say)
+        return measure(config, inputs, model, settings, done, began, say=say)
     except KeyboardInterrupt:
         raise Interrupted(f"stopped while measuring; the model is in {done.model}, --resume measures it") from None
 
@@ -80,21 +79,16 @@ def make_task(model: torch.nn.Module, config: AudioTrainConfig, settings: dict[s
 def _announce(config: AudioTrainConfig, kind: ModelKind, inputs: Inputs, parameters: int) -> None:
     for name in ("train", "valid", "test"):
         files = getattr(inputs.parts, name)
-        _say(f"{name}: {len(files)} files, {sum(file.seconds for file in files):,.1f} s")
+        say(f"{name}: {len(files)} files, {sum(file.seconds for file in files):,.1f} s")
     for note in inputs.notes:
-        _say(note)
+        say(note)
     left_out = inputs.left_out()
     if left_out:
-        _say(f"left out: {len(left_out)} files, listed in the report; the first: {left_out[0][1]}")
+        say(f"left out: {len(left_out)} files, listed in the report; the first: {left_out[0][1]}")
     if isinstance(kind, DiffWaveConfig):
         what = f"diffusion in {kind.diffusion_steps} steps, channels: {kind.audio_channels}"
     else:
         what = f"next of {2**kind.bits} codes ({kind.quantization})"
-    _say(f"model: {config.model}, {parameters:,} parameters, {what}, {kind.sample_rate} samples a second")
+    say(f"model: {config.model}, {parameters:,} parameters, {what}, {kind.sample_rate} samples a second")
     seconds = config.length / kind.sample_rate
-    _say(f"a step: {config.batch_size} windows of {config.length:,} samples ({seconds:.3g} s)")
-
-
-def _say(line: str) -> None:
-    if process_rank() == 0:
-        print(line, file=sys.stderr, flush=True)
+    say(f"a step: {config.batch_size} windows of {config.length:,} samples ({seconds:.3g} s)")

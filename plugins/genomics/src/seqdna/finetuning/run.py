@@ -15,7 +15,6 @@ import dataclasses
 import hashlib
 import math
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,7 +38,7 @@ from seqdna.finetuning.start import Start, open_start
 from seqsuite.errors import UserError
 from seqsuite.reports import Report
 from seqsuite.reports.csv_files import write_csv
-from seqsuite.training import RunFolder
+from seqsuite.training import RunFolder, say
 from seqsuite.training.run_folder import process_rank, told, write_json
 
 
@@ -81,14 +80,14 @@ def finetune(config: FinetuneConfig) -> FinetuneResult | None:
     prints = {"data": _fingerprint(inputs.data), **_weights_print(inputs.start)}
     check_parts(folder, config)
     with folder.claim(config, prints):
-        _say(describe(inputs.data, inputs.plans))
+        say(describe(inputs.data, inputs.plans))
         if process_rank() == 0 and not config.resume:
             check_parts(folder, config)  # another process may have been here since
             remove_parts(folder)
         folder.begin(config, prints)
         scores = _runs(config, inputs, folder.path)
         if scores is None:
-            _say("stopped before the last run was done; go on with --resume")
+            say("stopped before the last run was done; go on with --resume")
             return None
         if process_rank() != 0:
             return None
@@ -204,7 +203,7 @@ def _runs(config: FinetuneConfig, inputs: Inputs, folder: Path) -> list[RunScore
         job = _job(config, inputs, plan, folder / "runs" / plan.name)
         before = done_before(job) if config.resume else None
         if before is None:
-            _say(f"run {plan.name}")
+            say(f"run {plan.name}")
             before = run_probe(job) if config.mode == "probe" else run_network(job)
         if before is None:
             return None
@@ -220,7 +219,7 @@ def _baselines(config: FinetuneConfig, inputs: Inputs, folder: Path) -> dict[str
         if plan.test.tobytes() in seen:
             continue
         seen.add(plan.test.tobytes())
-        _say(f"baselines on the split of {plan.name}")
+        say(f"baselines on the split of {plan.name}")
         job = _job(config, inputs, plan, folder / "baselines" / plan.name)
         kind = "majority class" if inputs.data.problem == "classification" else "mean of the training rows"
         found: dict[str, Metrics] = {kind: majority(job.train, job.test)}
@@ -319,7 +318,3 @@ def caption(result: FinetuneResult) -> str:
         text += f" {100 * result.shared:.1f} % of the test sequences are among the training or validation rows too."
     return text
 
-
-def _say(line: str) -> None:
-    if process_rank() == 0:
-        print(line, file=sys.stderr, flush=True)

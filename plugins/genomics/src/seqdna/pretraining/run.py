@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from seqdna.pretraining.inputs import Inputs, describe, open_inputs, resolve_mod
 from seqdna.pretraining.measure import measure
 from seqdna.pretraining.result import PretrainResult
 from seqdna.tasks import LanguageModelling
-from seqsuite.training import Interrupted, RunFolder, fit, seed_everything
+from seqsuite.training import Interrupted, RunFolder, fit, say, seed_everything
 from seqsuite.training.run_folder import process_rank
 
 
@@ -54,23 +53,19 @@ def pretrain(config: PretrainConfig) -> PretrainResult | None:
     if process_rank() != 0:
         return None
     if done.reason != "finished":
-        _say(f"stopped after {done.steps} of {config.steps} steps; go on with --resume")
+        say(f"stopped after {done.steps} of {config.steps} steps; go on with --resume")
         return None
     try:
-        return measure(config, inputs, model, done, began, say=_say)
+        return measure(config, inputs, model, done, began, say=say)
     except KeyboardInterrupt:
         raise Interrupted(f"stopped while measuring; the model is in {done.model}, --resume measures it") from None
 
 
 def _announce(config: PretrainConfig, kind: GenomeConfig, inputs: Inputs, parameters: int) -> None:
-    _say(f"genome: {describe(inputs.genome, inputs.splits)}")
+    say(f"genome: {describe(inputs.genome, inputs.splits)}")
     strands = "both strands" if kind.both_strands else "reverse complements shown" if inputs.augment else "one strand"
-    _say(f"model: {config.model}, {parameters:,} parameters, {kind.head}, {strands}")
+    say(f"model: {config.model}, {parameters:,} parameters, {kind.head}, {strands}")
     for stage in config.stage_plan():
         rows = config.batch_size * stage.windows
-        _say(f"steps {stage.first + 1} to {stage.end}: {rows} x {stage.length} = {rows * stage.length:,} bases each")
+        say(f"steps {stage.first + 1} to {stage.end}: {rows} x {stage.length} = {rows * stage.length:,} bases each")
 
-
-def _say(line: str) -> None:
-    if process_rank() == 0:
-        print(line, file=sys.stderr, flush=True)
