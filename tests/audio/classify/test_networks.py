@@ -9,7 +9,7 @@ from torch import nn
 
 import seqsuite
 from seqaudio.classification.networks import LogMelCNN, embed, logits, make_network
-from seqaudio.models.classifier import WaveClassifier, gabor_filters
+from seqaudio.models.classifier import GaborFilters, WaveClassifier
 from seqsuite.errors import UserError
 from seqsuite.ops import Seq
 
@@ -22,6 +22,7 @@ def network(kind: str) -> nn.Module:
         return LogMelCNN(RATE, 3, width=4).eval()
     name, options = {
         "filterbank": ("wave_classifier_debug", {}),
+        "stem": ("wave_classifier_debug", {"stem": (4, 6)}),
         "pooled": ("wave_classifier_debug", {"pool": (3,), "front_end": "linear", "context": 1}),
         "other mixer": ("wave_classifier_debug", {"mixer": "gru", "mixer_options": {}}),
         "codes": ("sashimi_debug", {"pool": (4, 2)}),
@@ -29,7 +30,7 @@ def network(kind: str) -> nn.Module:
     return make_network(name, options, classes=3).eval()
 
 
-KINDS = ("filterbank", "pooled", "other mixer", "codes", "cnn")
+KINDS = ("filterbank", "stem", "pooled", "other mixer", "codes", "cnn")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -73,7 +74,7 @@ def test_silence_is_finite() -> None:
 
 
 def test_filters_stand_in_mel_order_and_pass_white_noise_alike() -> None:
-    filters = gabor_filters(20, 400, RATE).double()
+    filters = GaborFilters(20, 400, RATE)().detach().double()
     cosine, sine = filters[:20], filters[20:]
     response = torch.fft.rfft(torch.complex(cosine, sine).real, 8192).abs()
     peak = response.argmax(1).double() * RATE / 8192
@@ -109,6 +110,8 @@ def test_export_and_load(tmp_path) -> None:
         ("wave_classifier_debug", {"num_classes": 4}, "num_classes is 4, but the labels have 3"),
         ("sashimi_debug", {"head": "none"}, "a classifier has the head"),
         ("wave_classifier_debug", {"context": 2}, "odd number"),
+        ("wave_classifier_debug", {"stem": (4,), "front_end": "linear"}, "have no bands"),
+        ("wave_classifier_debug", {"stem": (4, 0)}, "stem"),
         ("wave_classifier_debug", {"stride_ms": 20.0}, "kernel_ms twice that"),
     ],
 )

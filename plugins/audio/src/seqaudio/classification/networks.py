@@ -20,6 +20,7 @@ from seqaudio.configs.classifier import ClassifierConfig
 from seqaudio.configs.models import AudioConfig
 from seqaudio.data.torch_audio import torchaudio
 from seqaudio.models.base import SampleModel
+from seqaudio.models.spectral_stem import masked_norm
 from seqaudio.quantization import Quantizer
 from seqsuite.errors import UserError
 from seqsuite.models import model_config
@@ -147,7 +148,7 @@ class LogMelCNN(nn.Module):
         for layer, norm in zip(self.layers, self.norms, strict=True):
             inside = (torch.arange(x.shape[3], device=x.device) < frames[:, None])[:, None, None]
             x = layer(x * inside)
-            x = F.relu(_masked_norm(x, inside, norm))
+            x = F.relu(masked_norm(x, inside, norm))
             x = F.max_pool2d(x * inside, 2, ceil_mode=True)
             frames = (frames + 1) // 2
         inside = (torch.arange(x.shape[3], device=x.device) < frames[:, None])[:, None, None]
@@ -156,12 +157,3 @@ class LogMelCNN(nn.Module):
     def classify(self, features: Tensor) -> Tensor:
         """Return the scores (B, classes)."""
         return self.head(F.dropout(features, 0.2, self.training))
-
-
-def _masked_norm(x: Tensor, inside: Tensor, norm: Any) -> Tensor:
-    """Normalise (B, C, F, T) over all but the batch, over what is inside, with a group norm's scale and shift."""
-    count = inside.sum((1, 2, 3), keepdim=True) * x.shape[1] * x.shape[2]
-    mean = (x * inside).sum((1, 2, 3), keepdim=True) / count
-    spread = ((x - mean).square() * inside).sum((1, 2, 3), keepdim=True) / count
-    scale, shift = norm.weight[:, None, None], norm.bias[:, None, None]
-    return (x - mean) * (spread + norm.eps).rsqrt() * scale + shift

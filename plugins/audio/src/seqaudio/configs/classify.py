@@ -59,7 +59,7 @@ class ClassifyConfig(TrainConfig):
     seeds: int = 1
     valid_fraction: float = 0.0
     test_fraction: float = 0.2
-    epochs: float = 100.0
+    epochs: float = 60.0
     label_smoothing: float = 0.1
     augment: bool = True
     speed: float = 0.25

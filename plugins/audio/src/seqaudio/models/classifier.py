@@ -5,7 +5,8 @@
     features = model.embed(wave, seq=seq)                                    # (B, D), what the last map reads
 
 A clip is scaled to unit power first. What is padded on the right changes nothing. The front end is either a bank of
-learned band-pass filters in the manner of Zeghidour et al. (2018, arXiv 1711.01161), or linear frames.
+Gabor filters whose places and widths are learned, as in LEAF (Zeghidour et al. 2021, arXiv 2101.08596), or linear
+frames.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from torch import Tensor, nn
 
 from seqaudio.configs.classifier import ClassifierConfig
 from seqaudio.models.sashimi import build_backbone
+from seqaudio.models.spectral_stem import SpectralStem
 from seqsuite.models.base import Model, settle_mixer
 from seqsuite.ops import Seq
 
-_FLOOR = 1e-3
+_FLOOR = 1e-5
 """Power below is raised to it in front of the logarithm; that of a whole clip is 1."""
-_CENTRE, _SPREAD = -3.0, 3.0
+_CENTRE, _SPREAD = -4.0, 3.5
 """About the mean and the deviation of the logarithm, which goes on centred and scaled by them."""
 _LOWEST_HZ = 60.0
 
@@ -41,7 +43,7 @@ class WaveClassifier(Model):
         self.head = nn.Linear(config.d_model, config.num_classes)
 
     def forward_features(self, wave: Tensor, *, seq: Seq | None = None) -> Tensor:
-        """Return the features of the frames (B, ceil(L / stride), D).
+        """Return the features of the frames (B, ceil(L / frame_stride), D).
 
         Args:
             wave: (B, L) samples.
@@ -68,7 +70,8 @@ class WaveClassifier(Model):
         return self.classify(self.embed(wave, seq=seq))
 
     def _frames(self, lengths: Tensor, count: int) -> Seq:
-        return Seq.from_lengths((lengths + self.config.stride - 1) // self.config.stride, count)
+        stride = self.config.frame_stride
+        return Seq.from_lengths((lengths + stride - 1) // stride, count)
 
 
 def _lengths(wave: Tensor, seq: Seq | None) -> Tensor:
@@ -86,49 +89,80 @@ def _unit_power(wave: Tensor, lengths: Tensor) -> Tensor:
 
 
 class Frames(nn.Module):
-    """Learned filters at one place a stride: (B, L) to (B, ceil(L / stride), D).
+    """Learned filters at one place a stride: (B, L) to (B, ceil(L / frame_stride), D).
 
-    Frame t is centred on sample t stride + stride / 2, and sees zeros beyond both ends. With `power` a filter is a pair
-    of real ones, at first a quarter of a turn apart, and gives the logarithm of their summed squares. A linear map of
-    `context` frames follows.
+    Frame t is centred on sample t stride + stride / 2, and sees zeros beyond both ends. A filter of the bank is a pair
+    of real ones, a quarter of a turn apart, and gives the logarithm of their summed squares; the stem sees
+    these as a picture. A linear map of `context` frames follows.
     """
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
         self.stride, self.power = config.stride, config.front_end == "filterbank"
         shape = (config.filters, config.kernel)
-        filters = gabor_filters(*shape, config.sample_rate) if self.power else torch.randn(shape) / shape[1] ** 0.5
-        self.weight = nn.Parameter(filters[:, None])
-        self.map = nn.Conv1d(config.filters, config.d_model, config.context, padding=config.context // 2)
+        if self.power:
+            self.filters = GaborFilters(*shape, config.sample_rate)
+        else:
+            self.weight = nn.Parameter(torch.randn(shape) / shape[1] ** 0.5)
+        self.stem = SpectralStem(config.filters, config.stem) if config.stem else None
+        features = config.filters if self.stem is None else self.stem.features
+        self.map = nn.Conv1d(features, config.d_model, config.context, padding=config.context // 2)
 
     def forward(self, wave: Tensor, lengths: Tensor) -> Tensor:
         """Make the frames of samples (B, L), zeros behind the lengths (B,)."""
-        length, kernel = wave.shape[1], self.weight.shape[2]
+        weight = self.filters() if self.power else self.weight
+        length, kernel = wave.shape[1], weight.shape[1]
         before = (kernel - self.stride) // 2
         after = -(-length // self.stride) * self.stride - length + kernel - self.stride - before
-        found = F.conv1d(F.pad(wave, (before, after))[:, None], self.weight, stride=self.stride).transpose(1, 2)
+        found = F.conv1d(F.pad(wave, (before, after))[:, None], weight[:, None], stride=self.stride).transpose(1, 2)
         if self.power:
             found = ((found.unflatten(2, (2, -1)).square().sum(2) + _FLOOR).log() - _CENTRE) / _SPREAD
         inside = torch.arange(found.shape[1], device=wave.device) * self.stride < lengths[:, None]
-        return self.map(found.masked_fill(~inside[..., None], 0).transpose(1, 2)).transpose(1, 2)
+        found = found.masked_fill(~inside[..., None], 0)
+        if self.stem is not None:
+            found = self.stem(found, (lengths + self.stride - 1) // self.stride)
+        return self.map(found.transpose(1, 2)).transpose(1, 2)
 
 
-def gabor_filters(filters: int, kernel: int, sample_rate: int) -> Tensor:
-    """Return pairs of Gabor filters (2 filters, kernel): first all cosines, then all sines.
+class GaborFilters(nn.Module):
+    """Pairs of Gabor filters (2 filters, kernel), first all cosines, then all sines; where and how wide is learned.
 
-    Centres are equally spaced in mel from 60 Hz to below half the rate, bandwidths are the distance to the next, and
-    each filter has unit gain for white noise of power 1.
+    Centres begin equally spaced in mel from 60 Hz to below half the rate, bandwidths at the distance to the next. Each
+    filter has unit gain for white noise of power 1. Free filters in their place learn the training speakers by heart.
+
+    Args:
+        filters: Number of pairs.
+        kernel: Samples of a filter.
+        sample_rate: Samples a second.
     """
-    mel = torch.linspace(_mel(_LOWEST_HZ), _mel(sample_rate / 2), filters + 2, dtype=torch.float64)
-    hertz = 700 * ((mel / 1127).exp() - 1)
-    centre, width = hertz[1:-1, None], (hertz[2:] - hertz[:-2])[:, None] / 2
-    t = (torch.arange(kernel, dtype=torch.float64) - (kernel - 1) / 2) / sample_rate
-    # A Gaussian with this deviation in time has half its power gain at centre +- width / 2.
-    deviation = (math.sqrt(math.log(2)) / (math.pi * width)).clamp(max=kernel / sample_rate / 5)
-    envelope = (-0.5 * (t / deviation).square()).exp()
-    envelope = envelope / envelope.square().sum(1, keepdim=True).sqrt()
-    turn = 2 * math.pi * centre * t
-    return torch.cat((envelope * turn.cos(), envelope * turn.sin())).float()
+
+    mel: Tensor
+
+    def __init__(self, filters: int, kernel: int, sample_rate: int) -> None:
+        super().__init__()
+        self.kernel, self.sample_rate = kernel, sample_rate
+        mel = torch.linspace(_mel(_LOWEST_HZ), _mel(sample_rate / 2), filters + 2, dtype=torch.float64)
+        self.register_buffer("mel", mel.float(), persistent=False)  # follows from the rate
+        self.shift = nn.Parameter(torch.zeros(filters))  # of the centre, in spacings
+        self.widen = nn.Parameter(torch.zeros(filters))  # logarithm of the factor of the bandwidth
+        for parameter in (self.shift, self.widen):
+            parameter._no_weight_decay = True  # type: ignore[attr-defined]
+
+    def forward(self) -> Tensor:
+        """Return the filters."""
+        spacing = self.mel[1] - self.mel[0]
+        centre = 700 * ((self.mel[1:-1] + spacing * self.shift) / 1127).expm1()
+        edges = 700 * (self.mel / 1127).expm1()
+        width = (edges[2:] - edges[:-2]) / 2 * self.widen.exp()
+        t = torch.arange(self.kernel, device=centre.device, dtype=centre.dtype) - (self.kernel - 1) / 2
+        t = t / self.sample_rate
+        # A Gaussian with this deviation in time has half its power gain at centre +- width / 2.
+        deviation = math.sqrt(math.log(2)) / (math.pi * width)
+        deviation = deviation.clamp(max=self.kernel / self.sample_rate / 5)[:, None]
+        envelope = (-0.5 * (t / deviation).square()).exp()
+        envelope = envelope / envelope.square().sum(1, keepdim=True).sqrt()
+        turn = 2 * math.pi * centre[:, None] * t
+        return torch.cat((envelope * turn.cos(), envelope * turn.sin()))
 
 
 def _mel(hertz: float) -> float:
