@@ -4,19 +4,31 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TIMM_TESTS := $(VENV)/.timm-tests
 # One core for the benchmark, where the system can say so: JAX has threads of its own.
 ONE_CORE := $(shell command -v taskset > /dev/null 2>&1 && echo taskset -c 0)
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: venv demo test lint docs bench wheels clean
 
-venv: $(STAMP)
+venv: $(STAMP) $(TIMM_TESTS)
 
 $(STAMP): constraints.txt requirements.txt pyproject.toml core/pyproject.toml $(wildcard plugins/*/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt -r requirements.txt --group dev
 	touch $(STAMP)
+
+# timm's tests are in its source distribution alone; tests/vision/timm_suite runs them on our models.
+$(TIMM_TESTS): $(STAMP)
+	set -e; version=$$($(BIN)/python -c 'from importlib.metadata import version; print(version("timm"))'); \
+	folder=$(VENV)/timm-tests/$$version; \
+	if ! test -e $$folder/complete; then \
+		$(BIN)/python -m pip download --quiet --no-deps --no-binary timm --dest $$folder timm==$$version; \
+		tar -xzf $$folder/timm-$$version.tar.gz -C $$folder --strip-components 1 timm-$$version/tests; \
+		touch $$folder/complete; \
+	fi
+	touch $(TIMM_TESTS)
 
 demo: venv
 	$(BIN)/seqdna pretrain --config examples/genomics/demo.yaml --overwrite

@@ -1,5 +1,7 @@
 """Sphinx configuration."""
 
+import re
+
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
@@ -35,6 +37,13 @@ class OwnPageFirst(SphinxPostTransform):
                     node["reftarget"] = found[0]
 
 
+def plain_signs(_app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]) -> None:
+    """Keep the star of a shape, (B, *grid, D), and the bars of a norm, |x|, from being read as markup."""
+    signs = re.compile(r"(?<=, )\*(?=\w+[,)])|(?<= )\|(?=\w)")
+    lines[:] = [line if "`" in line else signs.sub(r"\\\g<0>", line) for line in lines]
+
+
 def setup(app: Sphinx) -> None:
     """Add what is defined here."""
     app.add_post_transform(OwnPageFirst)
+    app.connect("autodoc-process-docstring", plain_signs)

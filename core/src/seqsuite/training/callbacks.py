@@ -19,12 +19,12 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
+from torch.optim import Optimizer
 
 from seqsuite.errors import UserError
 from seqsuite.training.checkpoint_io import write_aside
 from seqsuite.training.configs import TrainConfig
 from seqsuite.training.metrics import Clock, MetricsFile, Totals, means
-from seqsuite.training.optim import lr_factor
 from seqsuite.training.progress import Progress
 from seqsuite.training.run_folder import RunFolder, told
 from seqsuite.training.task import Task
@@ -65,6 +65,16 @@ def _diverged(what: str, step: int, folder: RunFolder) -> UserError:
     return UserError(f"{what} at step {step}; {good}; {way}")
 
 
+def learning_rate(optimizer: Optimizer) -> float:
+    """Return the rate of the parameters whose rate is not scaled, as the next update takes it.
+
+    Args:
+        optimizer: Of a task; a group says by `lr_scale` how its rate is scaled, as timm's groups do. Of groups that do
+            not say it, the one with the highest rate counts.
+    """
+    return max(float(group["lr"]) / float(group.get("lr_scale", 1.0)) for group in optimizer.param_groups)
+
+
 class Meter(Callback):
     """Adds up metrics and writes them to metrics.csv, TensorBoard, further loggers and the terminal.
 
@@ -81,6 +91,7 @@ class Meter(Callback):
         self.progress: Progress | None = None
         self._train, self._valid = Totals(), Totals()
         self._tokens = 0.0
+        self._rate = math.nan
         self._seconds = 0.0
         self._restored: dict[str, Any] = {}
         self._file: MetricsFile | None = None
@@ -101,6 +112,10 @@ class Meter(Callback):
             self.progress.say(f"{self._file.path} is damaged; it lies in {self._file.damaged.name}, its good rows stay")
         self.clock = Clock()
 
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        """Note the rate of the update that comes: when its row is written, the schedule has moved on."""
+        self._rate = learning_rate(optimizer)
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -118,9 +133,7 @@ class Meter(Callback):
         if step % self.config.log_every == 0 or step >= self.config.steps:
             metrics = pl_module.finish(means(self.check(step)))
             self._train.reset()
-            # The scheduler has stepped already; the row tells the rate of the update just made.
-            rates = {"lr": self.config.lr * lr_factor(step - 1, self.config)}
-            self._write(trainer, "train", metrics, {**rates, **self._times()})
+            self._write(trainer, "train", metrics, {"lr": self._rate, **self._times()})
             self.progress.train(step, metrics, self.clock.rate)
 
     def check(self, step: int) -> dict[str, list[float]]:

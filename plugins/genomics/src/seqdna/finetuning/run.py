@@ -317,4 +317,3 @@ def caption(result: FinetuneResult) -> str:
     if result.shared:
         text += f" {100 * result.shared:.1f} % of the test sequences are among the training or validation rows too."
     return text
-

@@ -68,4 +68,3 @@ def _announce(config: PretrainConfig, kind: GenomeConfig, inputs: Inputs, parame
     for stage in config.stage_plan():
         rows = config.batch_size * stage.windows
         say(f"steps {stage.first + 1} to {stage.end}: {rows} x {stage.length} = {rows * stage.length:,} bases each")
-

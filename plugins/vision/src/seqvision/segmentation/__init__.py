@@ -1,0 +1,40 @@
+"""A class for every pixel: `segment_train` trains and measures a model, `segment` uses it on images.
+
+    from seqvision.segmentation import segment, segment_train
+    trained = segment_train(SegmentTrainConfig("composed_digits"))
+    found = segment(SegmentConfig("runs/segment", "pictures/"))
+
+The names load torch on first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from seqsuite.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from seqvision.segmentation.predict import segment
+    from seqvision.segmentation.results import Segmented, TrainedSegmentation
+    from seqvision.segmentation.scores import PixelScores, confusion, pixel_scores
+    from seqvision.segmentation.train import segment_train
+
+__all__ = [
+    "PixelScores",
+    "Segmented",
+    "TrainedSegmentation",
+    "confusion",
+    "pixel_scores",
+    "segment",
+    "segment_train",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "predict": ["segment"],
+        "results": ["Segmented", "TrainedSegmentation"],
+        "scores": ["PixelScores", "confusion", "pixel_scores"],
+        "train": ["segment_train"],
+    },
+)
