@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-import json
 import os
 import platform
 from pathlib import Path
@@ -48,8 +47,10 @@ def machine_info() -> dict[str, Any]:
 
 def write_result(name: str, result: dict[str, Any]) -> Path:
     """Write ``results/<name>-<date>.json`` with the machine's facts added; return its path."""
+    from seqsuite.training.run_folder import write_json
+
     machine = machine_info()
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}-{machine['date'][:10]}.json"
-    path.write_text(json.dumps({"machine": machine, **result}, indent=2) + "\n", encoding="utf-8")
+    write_json(path, {"machine": machine, **result})
     return path
