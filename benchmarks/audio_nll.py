@@ -2,10 +2,13 @@
 
     python benchmarks/audio_nll.py
     python benchmarks/audio_nll.py --sets music --minutes 30
+    python benchmarks/audio_nll.py --sets tracks --tracks /usr/share/asterisk/moh
 
-Sets: speech (one voice; whole files held out at random, 66 s of them) and music (five tracks of three authors; one
-whole track for validation, one for the test). The TCN has as many parameters as the SaShiMi and as much training
-time: its rate is measured first, and it takes as many steps as fit into the seconds that SaShiMi took.
+Sets: speech (one voice; whole files held out at random, 66 s of them), music (30 s cuts of five tracks of three
+authors; one for validation, one for the test) and tracks (the same cuts held out; to train on, the other three tracks
+at their full length, 506 s, from Debian's package asterisk-moh-opsound-g722). The TCN has as many parameters
+as the SaShiMi and as much training time: its rate is measured first, and it takes as many steps as fit into SaShiMi's
+seconds.
 
 Runs lie under --work and go on where they stopped: call it again after --minutes, Ctrl-C or a crash. What there is so
 far is written as results/audio_nll-<date>.json with "complete": false. Run it with nothing else on its core: equal
@@ -27,8 +30,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from _deadline import Deadline, OutOfTime
 from _machine import write_result
 
+SETS = ("speech", "music", "tracks")
 BATCH, LENGTH = 4, 8000
-STEPS = 2000
+STEPS = {"speech": 2000, "music": 2000, "tracks": 4000}
 PROBE_STEPS = 20
 MUSIC = {"valid": "macroform-the_simplicity.flac", "test": "reno_project-system.flac"}
 MODELS: dict[str, dict[str, Any]] = {
@@ -37,15 +41,43 @@ MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-def music_manifests(folder: Path, work: Path) -> dict[str, str]:
-    """Write one manifest a part, of absolute names, under `work`; return the options that name them."""
+def whole_tracks(folder: Path, work: Path) -> list[Path]:
+    """Decode the G.722 files of a folder to FLAC under `work`, but for the tracks that are held out."""
+    import av
+    import numpy as np
+    import soundfile
+
+    found = [path for path in sorted(folder.glob("*.g722")) if f"{path.stem}.flac" not in MUSIC.values()]
+    if not found:
+        raise SystemExit(f"{folder}: holds no .g722 files; install asterisk-moh-opsound-g722, or give --tracks")
+    decoded = []
+    for path in found:
+        decoded.append(work / "tracks" / f"{path.stem}.flac")
+        if not decoded[-1].exists():
+            decoded[-1].parent.mkdir(exist_ok=True)
+            with av.open(str(path), format="g722") as container:
+                frames = [frame.to_ndarray().ravel() for frame in container.decode(audio=0)]
+            soundfile.write(decoded[-1], np.concatenate(frames), 16000)
+    return decoded
+
+
+def music_manifests(cuts: Path, work: Path, tracks: Path | None = None) -> dict[str, str]:
+    """Write one manifest a part, of absolute names, under `work`; return the options that name them.
+
+    Args:
+        cuts: The folder of the cuts.
+        work: Where the manifests go.
+        tracks: The folder of the whole tracks, where those are to be trained on.
+    """
     parts: dict[str, list[Path]] = {"source": [], "valid": [], "test": []}
-    for file in sorted(folder.glob("*.flac")):
+    for file in sorted(cuts.glob("*.flac")):
         part = next((part for part, name in MUSIC.items() if file.name == name), "source")
         parts[part].append(file.resolve())
+    if tracks is not None:
+        parts["source"] = [file.resolve() for file in whole_tracks(tracks, work)]
     options = {}
     for part, files in parts.items():
-        path = work / f"music_{part}.csv"
+        path = work / f"{'music' if tracks is None else 'tracks'}_{part}.csv"
         with path.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             writer.writerow(["file"])
@@ -54,11 +86,13 @@ def music_manifests(folder: Path, work: Path) -> dict[str, str]:
     return options
 
 
-def sound_of(name: str, data: Path, work: Path) -> dict[str, Any]:
+def sound_of(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options that say what a set trains on and is measured on."""
     if name == "music":
-        return music_manifests(data / "music_16khz", work)
-    return {"source": str(data / "speech_prompts_16khz"), "valid_fraction": 0.08, "test_fraction": 0.22}
+        return music_manifests(arguments.data / "music_16khz", arguments.work)
+    if name == "tracks":
+        return music_manifests(arguments.data / "music_16khz", arguments.work, arguments.tracks)
+    return {"source": str(arguments.data / "speech_prompts_16khz"), "valid_fraction": 0.08, "test_fraction": 0.22}
 
 
 def config_of(sound: dict[str, Any], model: str, steps: int, out: Path, minutes: float, **others: Any) -> Any:
@@ -141,9 +175,9 @@ def figures_of(summary: dict[str, Any]) -> dict[str, Any]:
 
 def measure(name: str, arguments: argparse.Namespace, deadline: Deadline, found: dict[str, Any]) -> None:
     """Measure one set; what is done is in `found` when the time is over, too."""
-    sound = sound_of(name, arguments.data, arguments.work)
+    sound = sound_of(name, arguments)
     found[name] = {}
-    ours = trained(sound, "sashimi", STEPS, arguments.work / f"{name}_sashimi", deadline)
+    ours = trained(sound, "sashimi", STEPS[name], arguments.work / f"{name}_sashimi", deadline)
     found[name]["sashimi"] = figures_of(ours)
     rate = rate_of(sound, "tcn", arguments.work / f"{name}_tcn_rate", deadline)
     steps = round(found[name]["sashimi"]["training_seconds"] * rate / (BATCH * LENGTH))
@@ -160,7 +194,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("SEQSUITE_DATA", beside)) / "audio")
     parser.add_argument("--work", type=Path, default=Path("runs/audio_nll"))
-    parser.add_argument("--sets", nargs="+", choices=("speech", "music"), default=["speech", "music"])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    parser.add_argument(
+        "--tracks", type=Path, default=Path("/usr/share/asterisk/moh"), help="folder of the G.722 files"
+    )
     parser.add_argument("--minutes", type=float, default=600.0, help="stop after this time; call again to go on")
     arguments = parser.parse_args()
     arguments.work.mkdir(parents=True, exist_ok=True)
@@ -169,7 +206,7 @@ def main() -> None:
     try:
         for name in arguments.sets:
             measure(name, arguments, deadline, found)
-        complete = len(arguments.sets) == 2
+        complete = set(arguments.sets) == set(SETS)
     except OutOfTime:
         print("the time is over; call again to go on", file=sys.stderr)
     except KeyboardInterrupt:

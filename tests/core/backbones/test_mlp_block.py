@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from seqsuite.backbones import MLP, MLPBlock, ResidualStack, create_norm
-from seqsuite.mixers import Mamba
+from seqsuite.mixers import Mamba, create_mixer
 
 
 def make(dropout=0.0, **options):
@@ -78,8 +78,35 @@ def test_a_sweep_over_the_disk_is_forward(chunk):
     torch.testing.assert_close(swept, both(x).detach(), rtol=1e-10, atol=1e-12)
 
 
-def test_recurrent_views_of_a_stack_do_not_leave_the_mlp_out():
-    both = stack()
-    assert not any(block.recurrent for block in both.layers)
-    with pytest.raises((AttributeError, NotImplementedError)):
-        both.prefill(torch.randn(1, 4, 6, dtype=torch.float64))
+def test_chunks_and_steps_of_a_stack_are_forward():
+    both = stack(3)
+    x = torch.randn(2, 11, 6, dtype=torch.float64)
+    expected = both(x)
+    first, state = both.prefill(x[:, :4])
+    second, state = both.prefill(x[:, 4:6], state)
+    parts = [first, second]
+    for place in range(6, 11):
+        y, state = both.step(x[:, place], state)
+        parts.append(y[:, None])
+    torch.testing.assert_close(torch.cat(parts, 1), expected, rtol=1e-10, atol=1e-12)
+    stepped, _ = both.step(x[:, 0], both.init_state(2, device="cpu", dtype=x.dtype))
+    torch.testing.assert_close(stepped, expected[:, 0], rtol=1e-10, atol=1e-12)
+
+
+def test_a_block_is_recurrent_where_its_mixer_is():
+    norms = [create_norm("layer", 6, 1e-5) for _ in range(2)]
+    hyena = MLPBlock(create_mixer("hyena", 6, l_max=16), *norms, MLP(6, 9))
+    assert make().recurrent
+    assert not hyena.recurrent
+    with pytest.raises(NotImplementedError, match="no recurrent form"):
+        ResidualStack([hyena], create_norm("layer", 6, 1e-5)).prefill(torch.randn(1, 4, 6))
+
+
+@pytest.mark.parametrize("chunk", [4, 11])
+def test_a_sweep_over_the_disk_without_a_recurrent_form_is_forward(chunk):
+    norms = [create_norm("layer", 6, 1e-5) for _ in range(2)]
+    hyena = MLPBlock(create_mixer("hyena", 6, l_max=16), *norms, MLP(6, 9))
+    both = ResidualStack([make().float(), hyena], create_norm("layer", 6, 1e-5)).eval()
+    x = torch.randn(2, 11, 6)
+    swept = both.sweep(x.clone(), chunk=chunk, scratch=lambda *shape: torch.full(shape, torch.nan))
+    torch.testing.assert_close(swept, both(x).detach(), rtol=1e-4, atol=1e-5)

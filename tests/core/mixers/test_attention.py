@@ -27,7 +27,7 @@ SLOPES = {2: [2**-4.0, 2**-8.0], 3: [2**-4.0, 2**-8.0, 2**-2.0]}
 
 
 @pytest.mark.parametrize("law", MIXER_LAWS, ids=lambda law: law.__name__)
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("options", [*OPTIONS, {"num_heads": 2, "dropout": 0.3}], ids=str)
 def test_mixer_keeps_the_law(options, law):
     law(lambda: Attention(6, **options))
 
@@ -154,6 +154,21 @@ def test_grouped_keys_make_the_cache_smaller():
     assert (Attention(64).num_heads, Attention(256).num_heads, Attention(6).num_heads) == (2, 8, 1)
 
 
+def test_dropout_is_drawn_in_training_only():
+    torch.manual_seed(0)
+    plain = Attention(6, num_heads=2, position="nope").double()
+    mixer = Attention(6, num_heads=2, position="nope", dropout=0.5).double()
+    mixer.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 9, 6, dtype=torch.float64)
+    assert torch.equal(mixer.eval()(x), plain(x))
+    mixer.train()
+    mean = torch.stack([mixer(x) for _ in range(4000)]).mean(0)
+    torch.testing.assert_close(mean, plain(x), rtol=0, atol=0.1)
+    assert not torch.equal(mixer(x), mixer(x))
+    first, others = mixer.prefill(x)[0], plain(x)
+    assert not torch.allclose(first, others)
+
+
 def test_without_causality_there_is_no_recurrent_form():
     mixer = Attention(6, causal=False)
     assert not mixer.recurrent
@@ -174,6 +189,8 @@ def test_without_causality_there_is_no_recurrent_form():
         ({"window": 0}, "window must be at least 1, not 0"),
         ({"max_length": 0}, "max_length must be at least 1, not 0"),
         ({"rope_base": 0.0}, "rope_base must be above 0, not 0.0"),
+        ({"dropout": -0.5}, "dropout must be at least 0, not -0.5"),
+        ({"dropout": 1.0}, "dropout must be below 1, not 1.0"),
     ],
 )
 def test_options_out_of_range_are_named(options, message):

@@ -167,6 +167,44 @@ def test_without_key_channels_all_that_is_seen_counts_alike(backend: str) -> Non
     torch.testing.assert_close(attention(q, q, v, causal=True, backend=backend), mean)
 
 
+@pytest.mark.parametrize("backend", ["reference", "portable"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"causal": True},
+        {"causal": True, "window": 2},
+        {"window": 3, "slopes": torch.tensor([0.5, 0.25, 0.1, 0.0], dtype=torch.float64)},
+        {"causal": True, "seq": Seq.from_lengths([9, 6], 9, side="left")},
+    ],
+    ids=lambda options: "-".join(options),
+)
+def test_dropout_sets_weights_to_zero_and_scales_the_others(options: dict[str, Any], backend: str) -> None:
+    q, k, _ = draw()
+    v = torch.eye(9, dtype=torch.float64)[None, :, None].expand(2, 9, 2, 9)  # the outputs are the weights
+    whole = attention(q, k, v, backend=backend, **options)
+    torch.manual_seed(0)
+    drawn = [attention(q, k, v, dropout=0.25, backend=backend, **options) for _ in range(200)]
+    kept = torch.stack(drawn)[:, whole > 1e-12]
+    weights = whole[whole > 1e-12].expand_as(kept)
+    torch.testing.assert_close(kept[kept != 0], weights[kept != 0] / 0.75, rtol=1e-9, atol=1e-12)
+    assert (kept == 0).double().mean() == pytest.approx(0.25, abs=0.01)
+    torch.manual_seed(0)
+    again = attention(q, k, v, dropout=0.25, backend=backend, **options)
+    assert torch.equal(again, drawn[0])  # torch's generator is all that it draws from
+
+
+@pytest.mark.parametrize("backend", ["reference", "portable"])
+def test_the_gradient_passes_the_weights_that_were_kept(backend: str) -> None:
+    operands = [x.requires_grad_() for x in draw(length=5)]
+
+    def run(*given: torch.Tensor) -> torch.Tensor:
+        torch.manual_seed(3)
+        return attention(*given, causal=True, dropout=0.5, backend=backend)
+
+    assert gradcheck(run, operands)
+
+
 def test_what_does_not_fit_is_named() -> None:
     q, k, v = draw()
     for options, message in (
@@ -178,6 +216,8 @@ def test_what_does_not_fit_is_named() -> None:
         ({"slopes": torch.ones(3)}, r"^slopes must be \(4,\)"),
         ({"past": torch.ones(3)}, r"^past must be \(2,\)"),
         ({"window": 0}, r"^window must be at least 1, got 0"),
+        ({"dropout": 1.0}, r"^dropout must be at least 0 and below 1, got 1.0"),
+        ({"dropout": -0.1}, r"^dropout must be at least 0 and below 1, got -0.1"),
         ({"seq": Seq.from_lengths([5, 5], 8)}, r"^seq.valid is"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -104,6 +104,28 @@ def test_a_trained_model_is_a_run_even_without_its_checkpoints(toy: Any, tmp_pat
         claim(tmp_path)
 
 
+def test_further_parts_are_guarded_as_the_runs_own(toy: Any, tmp_path: Path) -> None:
+    """Runs within a run: a stranger's are never touched, our own only where the options say so."""
+    names, folder = ("runs", "table.csv"), RunFolder(tmp_path)
+    folder.check_further(names, TrainConfig())
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "table.csv").write_text("1")
+    (tmp_path / "notes.md").write_text("mine")
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="holds no run, but runs, which one would write"):
+            folder.check_further(names, TrainConfig(overwrite=overwrite))
+    toy(tmp_path, steps=1)
+    with pytest.raises(UserError, match="already holds a run; add --resume or --overwrite"):
+        folder.check_further(names, TrainConfig())
+    for option in ("resume", "overwrite"):
+        folder.check_further(names, TrainConfig(**{option: True}))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "linked").symlink_to(tmp_path / "elsewhere")
+    folder.remove_further((*names, "linked", "never there"))
+    assert {"notes.md", "elsewhere", "model"} < {path.name for path in tmp_path.iterdir()}
+    assert not any(os.path.lexists(tmp_path / name) for name in (*names, "linked"))
+
+
 def test_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert RunFolder("~/runs/a").path == tmp_path / "runs" / "a"

@@ -14,6 +14,8 @@ import torch
 from PIL import Image
 
 import seqvision
+import seqvision.configs.models
+import seqvision.models.image_model
 from seqvision.cli import main
 
 FAST = ("--hflip", "0", "--threads", "1", "--model", "test_resnet")
@@ -232,6 +234,99 @@ def test_weights_to_begin_from(run, tmp_path, capsys):
     assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
+@pytest.mark.parametrize("name", ["test_mamba_nd", "test_mamba_nd_3d", "test_resnet", "test_simba", "test_vit"])
+def test_a_model_is_built_for_the_size_of_its_inputs(name, tmp_path):
+    """Positions are a table of the data's own grid, and timm builds the same model from an export."""
+    from seqsuite.models import load_model
+
+    size = (2, 16, 24) if name.endswith("3d") else (32, 48)
+    model = seqvision.models.image_model.ImageModel(
+        seqvision.configs.models.ImageModelConfig(architecture=name, num_classes=3, img_size=size)
+    ).eval()
+    if "mamba" in name:
+        grid = [length // patch for length, patch in zip(size, model.net.patch_embed.patch_size, strict=True)]
+        assert list(model.net.pos_embed.shape) == [1, *grid, 32]
+    model.save_pretrained(tmp_path / "model")
+    x = torch.randn(2, 3, *size)
+    assert torch.equal(load_model(tmp_path / "model").eval()(x), model(x))
+    assert main(["export", str(tmp_path / "model"), "--out", str(tmp_path / "timm")]) == 0
+    theirs = timm.create_model(f"local-dir:{tmp_path / 'timm'}", pretrained=True).eval()
+    assert {key: value.shape for key, value in theirs.state_dict().items()} == {
+        key: value.shape for key, value in model.net.state_dict().items()}  # fmt: skip
+    assert torch.equal(theirs(x), model(x))
+
+
+def test_an_import_keeps_the_table_of_positions_that_it_has(tmp_path):
+    """timm built the model for one size and describes it for another: equal at both, resampled only if asked."""
+    theirs = timm.create_model(
+        "test_mamba_nd", num_classes=3, pretrained_cfg_overlay={"input_size": (3, 32, 32)}
+    ).eval()
+    timm.models.save_for_hf(theirs, tmp_path / "timm", safe_serialization=True)
+    assert main(["import", str(tmp_path / "timm"), "--out", str(tmp_path / "ours")]) == 0
+    ours = seqvision.load(tmp_path / "ours")
+    assert ours.config.img_size == (32, 32)
+    for side in (32, 64):
+        x = torch.randn(2, 3, side, side)
+        assert torch.equal(ours.model(x), theirs(x))
+    words = ["--img_size", "32,32", "--out", str(tmp_path / "asked")]
+    assert main(["import", str(tmp_path / "timm"), *words]) == 0
+    asked = seqvision.load(tmp_path / "asked").model
+    assert asked.net.pos_embed.shape[1:3] == (4, 4)
+    x = torch.randn(2, 3, 32, 32)
+    assert torch.equal(asked(x), theirs(x))
+
+
+def test_weights_of_another_size_are_resampled(tmp_path, capsys):
+    """A run's positions become those of the new run's grid, as the first run would resample them itself."""
+    base = ["train", "digits", "--model", "test_mamba_nd", "--model_options.patch_size", "4", "--hflip", "0"]
+    base += ["--steps", "1", "--batch_size", "2", "--valid_fraction", "0", "--threads", "1"]
+    base += ["--lr", "0", "--warmup_lr", "0", "--weight_decay", "0"]
+    assert main([*base, "--out", str(tmp_path / "a")]) == 0
+    more = ["--img_size", "16", "--pretrained_from", str(tmp_path / "a"), "--out", str(tmp_path / "b")]
+    assert main([*base, *more]) == 0
+    assert "with its head" in capsys.readouterr().err
+    first, second = (seqvision.load(tmp_path / name).model for name in "ab")
+    assert (first.net.pos_embed.shape[1:3], second.net.pos_embed.shape[1:3]) == ((2, 2), (4, 4))
+    x = torch.randn(2, 1, 16, 16)
+    assert torch.equal(first(x), second(x))
+
+
+def test_patches_that_are_filled_up_only_when_asked(tmp_path, capsys):
+    words = ["train", "digits", "--model", "test_mamba_nd", "--model_options.patch_size", "3", "--hflip", "0"]
+    words += ["--steps", "1", "--batch_size", "2", "--threads", "1", "--out", str(tmp_path / "run")]
+    assert main([*words, "--model_options.pad_input", "false"]) == 2
+    assert "patches of 3 x 3: 8 x 8 is no multiple" in told(capsys)
+    assert main([*words, "--model_options.pad_input", "true"]) == 0
+    assert seqvision.load(tmp_path / "run").model.net.pos_embed.shape[1:3] == (3, 3)
+
+
+def test_workers_and_half_precision_train_the_same_run(tmp_path):
+    """Whoever reads the images, the weights are the same; weights in bfloat16 are finite and are loaded again."""
+    words = ["train", "digits", "--model", "test_mamba_nd", "--hflip", "0", "--steps", "4", "--batch_size", "4"]
+    words += ["--threads", "1", "--valid_fraction", "0", "--mixup", "0.2"]
+    more = {"plain": [], "workers": ["--workers", "2"], "half": ["--precision", "bf16-true"]}
+    for name, flags in more.items():
+        assert main([*words, *flags, "--out", str(tmp_path / name)]) == 0
+    plain, workers, half = (seqvision.load(tmp_path / name).model.state_dict() for name in more)
+    assert all(torch.equal(value, workers[key]) for key, value in plain.items())
+    assert all(torch.isfinite(value).all() for value in half.values())
+    assert all(torch.allclose(value.float(), plain[key], atol=0.02) for key, value in half.items())
+
+
+def test_a_result_tells_inputs_a_second(tmp_path):
+    from seqvision.configs.train import VisionTrainConfig
+    from seqvision.training import train
+
+    options = {"model": "test_resnet", "hflip": 0.0, "batch_size": 4, "threads": 1, "valid_fraction": 0.0}
+    done = train(VisionTrainConfig("digits", steps=6, out=str(tmp_path / "run"), **options))
+    assert done.table()["images per second"] == done.fit.tokens_per_second > 0
+    assert done.to_dict()["images_per_second"] > 0
+    assert not [name for name in done.table() if "token" in name]
+    # After three steps the clock has just begun: there is no rate, and none is shown.
+    short = train(VisionTrainConfig("digits", steps=3, out=str(tmp_path / "short"), **options))
+    assert not [name for name in short.table() if "per second" in name]
+
+
 # Bad input
 
 
@@ -306,6 +401,25 @@ def test_corrupt_images_are_skipped_and_listed(digits, tmp_path, capsys):
         (("digits", "--hflip", "2"), "--hflip is 2.0; it must be between 0 and 1"),
         (("digits", "--test_fraction", "0.9999"), "too few for 3 splits|must be below 1 together"),
         (("digits", "--pretrained_from", "nowhere"), "nowhere: does not exist"),
+        (("digits", "--ema_decay", "1"), "--ema_decay is 1.0; it must be above 0 and below 1"),
+        (("digits", "--layer_decay", "1e9"), "--layer_decay is 1000000000.0; it must be between 0 and 1"),
+        (
+            ("digits", "--model", "test_mamba_nd", "--model_options.patch_size", "3"),
+            "test_mamba_nd cuts inputs into patches of 3 x 3: 8 x 8 is no multiple; .*--model_options.pad_input true",
+        ),
+        (
+            ("digits", "--model", "test_mamba_nd", "--img_size", "[20,24]"),
+            "patches of 8 x 8: 20 x 24 is no multiple; change --img_size",
+        ),
+        (
+            ("digits", "--model", "test_mamba_nd", "--model_options.embed_dm", "8"),
+            "unexpected keyword argument 'embed_dm'. Did you mean 'embed_dim'",
+        ),
+        (("digits", "--model", "test_simba", "--model_options.depts", "1"), "'depts'. Did you mean 'depths'"),
+        (("digits", "--model_options.drop_rte", "0.1"), "'drop_rte'. Did you mean 'drop_rate'"),
+        (("digits", "--opt_options.epss", "1e-7"), "'epss'. Did you mean 'eps'"),
+        (("digits", "--opt", "lamb", "--opt_options.trust_clp", "1"), "'trust_clp'. Did you mean 'trust_clip'"),
+        (("digits", "--sched_options.cycle_limt", "3"), "no 'cycle_limt'. Did you mean 'cycle_limit'"),
         (("digits", "--lr", "nan"), "--lr: expected float"),
         (("digits", "--decay", "published"), "--decay has no effect here"),
     ],

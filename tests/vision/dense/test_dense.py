@@ -11,6 +11,7 @@ import torch
 from seqsuite import create_model
 from seqsuite.errors import UserError
 from seqsuite.models import load_model
+from seqvision.configs.dense import chosen, dense_debug, weather_debug
 from seqvision.models.dense import DenseModel, NaiveHead
 
 TINY = {"patch_size": 4, "depth": 1}
@@ -124,6 +125,16 @@ def test_bad_options_are_one_line(options, why) -> None:
     with pytest.raises(UserError, match=why) as told:
         made(**options)
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("size", [dense_debug, weather_debug])
+def test_only_another_backbone_drops_the_options_of_a_sizes_own(size) -> None:
+    known = size()
+    assert chosen(known, {"backbone": "resnet10t"}) == {"backbone": "resnet10t", "backbone_options": {}}
+    given = {"backbone": "resnet10t", "backbone_options": {"stem_width": 8}}
+    assert chosen(known, given) == given
+    for kept in ({"backbone": known.backbone}, {"head_width": 4}, {}):
+        assert chosen(known, kept) == kept
 
 
 def test_another_input_is_refused() -> None:

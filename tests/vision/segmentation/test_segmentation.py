@@ -16,6 +16,7 @@ from seqvision.cli import main
 from seqvision.configs.segment_train import SegmentTrainConfig
 from seqvision.data.masks import open_masks, read_mask
 from seqvision.segmentation.inputs import Masked, open_parts, resized_mask
+from seqvision.segmentation.losses import enet_weights, soft_dice
 from seqvision.segmentation.predict import write_mask
 from seqvision.segmentation.results import palette
 from seqvision.segmentation.scores import confusion, pixel_scores
@@ -54,6 +55,58 @@ def test_a_class_that_does_not_occur_does_not_count() -> None:
     assert np.isnan(scores.iou[2])
     assert scores.miou == pytest.approx((1 / 2 + 2 / 3) / 2)
     assert np.isnan(pixel_scores(np.zeros((2, 2), np.int64)).miou)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_dice_is_what_counting_gives(seed) -> None:
+    """Class by class over all pixels that count; a class that the masks lack, and pixels to ignore, take no part."""
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.normal(0, 2, (2, 5, 4, 6)))
+    mask = rng.integers(0, 4, (2, 4, 6))  # class 4 does not occur
+    mask[rng.random(mask.shape) < 0.3] = 255
+    losses = []
+    exponents = np.exp(logits.numpy())
+    chances = exponents / exponents.sum(1, keepdims=True)
+    for kind in range(4):
+        pairs = [(chances[b, kind, i, j], mask[b, i, j] == kind) for b, i, j in np.ndindex(mask.shape)
+                 if mask[b, i, j] != 255]  # fmt: skip
+        shared = sum(chance for chance, there in pairs if there)
+        losses.append(1 - (2 * shared + 1) / (sum(chance + there for chance, there in pairs) + 1))
+    found = soft_dice(logits, torch.from_numpy(mask), ignore=255)
+    assert found.item() == pytest.approx(np.mean(losses))
+
+
+def test_dice_of_right_and_of_wrong_masks() -> None:
+    mask = torch.from_numpy(squares(4)[1]).long()
+    right = 50.0 * torch.nn.functional.one_hot(mask, 3).permute(0, 3, 1, 2)
+    assert soft_dice(right, mask, ignore=255) < 1e-6
+    assert soft_dice(right.roll(1, dims=1), mask, ignore=255) > 0.98
+    nothing = right.clone().requires_grad_()
+    loss = soft_dice(nothing, torch.full_like(mask, 255), ignore=255)
+    loss.backward()
+    assert loss == 0
+    assert torch.isfinite(nothing.grad).all()
+
+
+def test_weights_of_classes_are_enets() -> None:
+    weights = enet_weights(np.array([75, 25, 0]))
+    expected = [1 / np.log(1.02 + share) for share in (0.75, 0.25, 0.0)]
+    np.testing.assert_allclose(weights.numpy(), expected, rtol=1e-6)
+    assert enet_weights(np.zeros(2, np.int64)).numpy() == pytest.approx([1 / np.log(1.02)] * 2)
+
+
+def test_losses_change_what_is_learnt_and_not_what_is_told(archive, flags, tmp_path) -> None:
+    """The first step's loss is the cross entropy of the same weights; the weights after it differ."""
+    runs = {"plain": [], "dice": ["--dice", "1"], "enet": ["--class_weights", "enet"]}
+    for name, more in runs.items():
+        assert main(["segment-train", str(archive), *flags, *more, "--out", str(tmp_path / name)]) == 0
+    told, weights = {}, {}
+    for name in runs:
+        told[name] = next(csv.DictReader((tmp_path / name / "metrics.csv").open()))["train_loss"]
+        weights[name] = load_model(tmp_path / name / "model").state_dict()["head.4.weight"]
+    assert told["plain"] == told["dice"] == told["enet"]
+    assert not torch.allclose(weights["plain"], weights["dice"])
+    assert not torch.allclose(weights["plain"], weights["enet"])
 
 
 def test_a_mask_is_resized_as_pillow_does() -> None:
@@ -165,13 +218,15 @@ def test_a_killed_run_resumes_to_the_same_bits(archive, flags, tmp_path) -> None
     assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
-def test_ignored_pixels_change_nothing(tmp_path, archive) -> None:
+@pytest.mark.parametrize("options", [{}, {"dice": 1.0}, {"class_weights": "enet"}])
+def test_ignored_pixels_change_nothing(tmp_path, archive, options) -> None:
     """What lies under the ignored label may be anything."""
     from seqvision.segmentation.task import Segmentation
     from seqvision.segmentation.train import make_model
 
-    config = SegmentTrainConfig(str(archive), model="dense_vit_debug", size=(16, 16))
-    task = Segmentation(make_model(config, ("a", "b", "c")), config, ignore=255)
+    config = SegmentTrainConfig(str(archive), model="dense_vit_debug", size=(16, 16), **options)
+    weights = torch.tensor([1.0, 2.0, 3.0]) if "class_weights" in options else None
+    task = Segmentation(make_model(config, ("a", "b", "c")), config, weights=weights)
     image = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     mask = torch.randint(0, 3, (2, 16, 16), generator=torch.Generator().manual_seed(1))
     mask[0] = 255
@@ -223,14 +278,51 @@ def test_bad_masks(folder, flags, capsys, spoil, why) -> None:
     assert "p3" in line
 
 
+def test_padding_is_done_when_asked_for(archive, flags, tmp_path) -> None:
+    """And the output has the size that was given."""
+    padded = ["--size", "18,15", "--model_options.padding", "pad"]
+    assert main(["segment-train", str(archive), *flags, *padded]) == 0
+    model = load_model(tmp_path / "run" / "model")
+    assert model(torch.zeros(1, 3, 18, 15)).shape == (1, 3, 18, 15)
+
+
+def test_another_backbone_takes_its_own_options(archive, flags, tmp_path, capsys) -> None:
+    """None of those that the size has for the backbone it is made with."""
+    keep = [word for pair in zip(flags[::2], flags[1::2], strict=True) for word in pair if "backbone" not in pair[0]]
+    other = ["--model", "dense_debug", "--model_options.backbone", "test_simba"]
+    line = refused(capsys, "segment-train", archive, *keep, *other)
+    assert "height 16 is not divisible by the patch of 32" in line
+    assert main(["segment-train", str(archive), *keep, *other, "--model_options.level", "0"]) == 0
+    config = load_model(tmp_path / "run" / "model").config
+    assert (config.backbone, config.backbone_options) == ("test_simba", {})
+
+
+@pytest.mark.parametrize("model", ["sashimi_debug", "hyenadna_debug", "test_resnet"])
+def test_a_run_of_another_kind_is_refused(model, folder, tmp_path, capsys) -> None:
+    from seqsuite.models import create_model
+    from seqvision.configs.models import ImageModelConfig
+    from seqvision.models.image_model import ImageModel
+
+    made = ImageModel(ImageModelConfig(architecture=model)) if model == "test_resnet" else create_model(model)
+    made.save_pretrained(tmp_path / "run" / "model")
+    given = ["segment", tmp_path / "run", folder / "images", "--out", tmp_path / "o"]
+    assert f"holds a {type(made).__name__}, which segments no images" in refused(capsys, *given)
+    assert not (tmp_path / "o").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [
         (("--model", "weather_vit_debug"), "weather_vit_debug"),
         (("--model_options.num_classes", 4), "num_classes"),
         (("--crop", 0), "--crop"),
-        (("--size", "18,16", "--model_options.padding", "refuse"), "height 18 is not divisible by the patch of 4"),
+        (("--size", "18,16"), "height 18 is not divisible by the patch of 4; choose --model_options.padding pad"),
+        (("--model", "dense_debug", "--size", "16,18", "--model_options.backbone_options.depth", 3), "width 18"),
         (("--model_options.backbone", "test_vitt"), "Did you mean"),
+        (("--model_options.backbone_options.dpth", 2), "'dpth'. Did you mean 'depth'"),
+        (("--model_options.hed_width", 2), "Did you mean 'head_width'"),
+        (("--dice", -1), "--dice is -1.0; it must be at least 0"),
+        (("--class_weights", "ent"), "expected 'none', 'enet'"),
         (("--masks", "none"), "no such folder"),
     ],
 )

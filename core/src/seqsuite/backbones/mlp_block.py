@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.backbones.residual import Block
-from seqsuite.mixers.base import Mixer, Scratch, chunks
+from seqsuite.mixers.base import Mixer, Scratch, State, chunks
 from seqsuite.ops import Seq
 
 Activation = Literal["gelu", "gelu_tanh", "relu", "silu"]
@@ -54,8 +54,6 @@ class MLP(nn.Module):
 class MLPBlock(Block):
     """Mix, then an MLP, each on the normalised stream: (hidden, residual) to (hidden, residual).
 
-    It has the view over a whole sequence, in memory or on disk; a stack of these has no `prefill` and `step`.
-
     Args:
         mixer: From (B, L, D) to (B, L, D).
         norm1: In front of the mixer.
@@ -75,9 +73,7 @@ class MLPBlock(Block):
         dropout: float = 0.0,
         residual_in_fp32: bool = False,
     ) -> None:
-        # Not Block's constructor: without its `norm`, a view of the stack that knows no MLP fails instead of
-        # leaving the MLP out.
-        nn.Module.__init__(self)
+        nn.Module.__init__(self)  # not Block's constructor: there are two norms
         self.norm1, self.mixer = norm1, mixer
         self.norm2, self.mlp = norm2, mlp
         self.dropout = dropout
@@ -88,10 +84,19 @@ class MLPBlock(Block):
         residual = self.add(hidden, residual)
         return self._finish(self.mixer(self.norm1(residual), seq=seq), residual)
 
-    @property
-    def recurrent(self) -> bool:
-        """Never: see the class."""
-        return False
+    def prefill(
+        self, hidden: Tensor, residual: Tensor | None, state: State | None = None, *, seq: Seq | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """Run one block over a chunk, from a state to a state; see `Block.prefill`."""
+        residual = self.add(hidden, residual)
+        mixed, after = self.mixer.prefill(self.norm1(residual), state, seq=seq)
+        return *self._finish(mixed, residual), after
+
+    def step(self, hidden: Tensor, residual: Tensor | None, state: State) -> tuple[Tensor, Tensor, State]:
+        """Run one block over one step; see `Block.step`."""
+        residual = self.add(hidden, residual)
+        mixed, after = self.mixer.step(self.norm1(residual), state)
+        return *self._finish(mixed, residual), after
 
     def sweep(self, hidden: Tensor, residual: Tensor | None, *, chunk: int, scratch: Scratch) -> tuple[Tensor, Tensor]:
         """Run one block over (B, L, D) on disk, `chunk` steps at once; both tensors are overwritten."""

@@ -62,9 +62,39 @@ class Block(nn.Module):
         residual = self.add(hidden, residual)
         return self.mixer(self.norm(residual), seq=seq), residual
 
+    def prefill(
+        self, hidden: Tensor, residual: Tensor | None, state: State | None = None, *, seq: Seq | None = None
+    ) -> tuple[Tensor, Tensor, State]:
+        """Run one block over a chunk, from a state to a state.
+
+        Args:
+            hidden: (B, L, D) the branch of the block before.
+            residual: (B, L, D) the stream; None before the first block.
+            state: The mixer's before the chunk; None: the start.
+            seq: Lengths, packing and resets of the chunk.
+
+        Returns:
+            The branch and the stream, each (B, L, D), and the mixer's state behind the chunk.
+        """
+        residual = self.add(hidden, residual)
+        hidden, after = self.mixer.prefill(self.norm(residual), state, seq=seq)
+        return hidden, residual, after
+
+    def step(self, hidden: Tensor, residual: Tensor | None, state: State) -> tuple[Tensor, Tensor, State]:
+        """Run one block over one step: `prefill` with (B, D)."""
+        residual = self.add(hidden, residual)
+        hidden, after = self.mixer.step(self.norm(residual), state)
+        return hidden, residual, after
+
+    def init_state(
+        self, batch_size: int, *, device: torch.device | str, dtype: torch.dtype, max_length: int | None = None
+    ) -> State:
+        """Return the mixer's state before the first step; see `Mixer.init_state`."""
+        return self.mixer.init_state(batch_size, device=device, dtype=dtype, max_length=max_length)
+
     @property
     def recurrent(self) -> bool:
-        """Whether the block can run chunk after chunk with a state."""
+        """Whether the block can run chunk after chunk with a state: whether its mixer can."""
         return self.mixer.recurrent
 
     def sweep(self, hidden: Tensor, residual: Tensor | None, *, chunk: int, scratch: Scratch) -> tuple[Tensor, Tensor]:
@@ -143,10 +173,9 @@ class ResidualStack(nn.Module):
         self._require_states(state)
         hidden, residual, states = x, None, []
         for index, block in enumerate(self.layers):
-            residual = block.add(hidden, residual)  # type: ignore[operator]
+            run: Any = partial(block.prefill, seq=seq)  # type: ignore
             before = None if state is None else state[index]
-            run: Any = partial(block.mixer.prefill, seq=seq)  # type: ignore
-            hidden, after = self._look(index, run, block.norm(residual), before)  # type: ignore[operator]
+            hidden, residual, after = self._continue(index, run, hidden, residual, before)
             states.append(after)
         return self._finish(hidden, residual), tuple(states)
 
@@ -166,8 +195,8 @@ class ResidualStack(nn.Module):
         self._require_states(state)
         hidden, residual, states = x_t, None, []
         for index, (block, before) in enumerate(zip(self.layers, state, strict=True)):
-            residual = block.add(hidden, residual)  # type: ignore[operator]
-            hidden, after = self._look(index, block.mixer.step, block.norm(residual), before)  # type: ignore
+            run: Any = block.step
+            hidden, residual, after = self._continue(index, run, hidden, residual, before)
             states.append(after)
         return self._finish(hidden, residual), tuple(states)
 
@@ -206,7 +235,7 @@ class ResidualStack(nn.Module):
     ) -> tuple[State, ...]:
         """Return each block's state before the first step; see `Mixer.init_state`."""
         return tuple(
-            block.mixer.init_state(batch_size, device=device, dtype=dtype, max_length=max_length)  # type: ignore
+            block.init_state(batch_size, device=device, dtype=dtype, max_length=max_length)  # type: ignore[operator]
             for block in self.layers
         )
 
@@ -217,6 +246,20 @@ class ResidualStack(nn.Module):
     def _look(self, index: int, run: Callable[..., Any], x: Tensor, *rest: Any) -> Any:
         """Run a layer; under SEQSUITE_DEBUG=nan say where the first NaN or infinity comes from."""
         return looked(f"layer {index}, {type(self.layers[index].mixer).__name__}", run, x, *rest)
+
+    def _continue(
+        self, index: int, run: Callable[..., Any], hidden: Tensor, residual: Tensor | None, before: State | None
+    ) -> tuple[Tensor, Tensor, State]:
+        """Run a layer from a state to a state, and look at it as `_look` does."""
+        stream: list[Tensor] = []
+
+        def branch(hidden: Tensor, before: State | None) -> tuple[Tensor, State]:
+            found, total, after = run(hidden, residual, before)
+            stream.append(total)
+            return found, after
+
+        hidden, after = self._look(index, branch, hidden, before)
+        return hidden, stream[0], after
 
     def _finish(self, hidden: Tensor, residual: Tensor | None) -> Tensor:
         return self.norm_f(hidden if residual is None else hidden + residual)

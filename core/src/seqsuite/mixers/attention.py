@@ -106,6 +106,7 @@ class Attention(ProjectedMixer):
         qk_norm: Normalise queries and keys of each head (RMS, learned scale) before positions are applied.
         bias: The projections have a bias.
         max_length: Steps that the state holds where there is no window; `forward` takes any length.
+        dropout: In training, the probability with which an attention weight is set to 0; from torch's own generator.
     """
 
     causal: bool = True
@@ -124,6 +125,7 @@ class Attention(ProjectedMixer):
         qk_norm: bool = False,
         bias: bool = False,
         max_length: int = 2048,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(d_model)
         if num_heads is None:
@@ -139,8 +141,12 @@ class Attention(ProjectedMixer):
         given = {"head_dim": self.head_dim} | ({} if window is None else {"window": window})
         check_range(_OWNER, given, least=1)
         check_range(_OWNER, {"rope_base": rope_base}, above=0)
+        check_range(_OWNER, {"dropout": dropout}, least=0)
+        if dropout >= 1:
+            raise UserError(f"{_OWNER}: dropout must be below 1, not {dropout}")
         self.causal = causal
         self.window, self.position, self.rope_base, self.max_length = window, position, rope_base, max_length
+        self.dropout = dropout
         width = self.num_heads * self.head_dim
         self.in_proj = nn.Linear(d_model, width + 2 * self.num_kv_heads * self.head_dim, bias=bias)
         self.out_proj = nn.Linear(width, d_model, bias=bias)
@@ -247,7 +253,10 @@ class Attention(ProjectedMixer):
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, *, seq: Seq | None, past: Tensor | None = None) -> Tensor:
         slopes = alibi_slopes(self.num_heads).to(q) if self.position == "alibi" else None
-        out = attention(q, k, v, causal=self.causal, window=self.window, slopes=slopes, seq=seq, past=past)
+        rate = self.dropout if self.training else 0.0
+        out = attention(
+            q, k, v, causal=self.causal, window=self.window, slopes=slopes, seq=seq, past=past, dropout=rate
+        )
         return out.flatten(2)
 
 

@@ -25,7 +25,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +193,37 @@ class RunFolder:
         write_text(path, f"{before}{shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}\n")
         with told(self.checkpoints):
             self.checkpoints.mkdir(exist_ok=True)
+
+    def check_further(self, names: Sequence[str], config: TrainConfig) -> None:
+        """Refuse to begin where further parts lie that would be lost: runs within this run, which `claim` knows not.
+
+        Args:
+            names: Files and folders that a verb writes beside the run folder's own.
+            config: The run's options; `resume` and `overwrite` decide about parts that are there.
+
+        Raises:
+            UserError: Some are there, of a run that neither option is for, or of somebody else.
+        """
+        there = [name for name in names if os.path.lexists(self.path / name)]
+        if config.resume or not there:
+            return
+        if not self.holds_run:
+            raise UserError(f"{self} holds no run, but {there[0]}, which one would write; choose another --out")
+        if not config.overwrite:
+            raise UserError(f"{self} already holds a run; add --resume or --overwrite, or choose another --out")
+
+    def remove_further(self, names: Sequence[str]) -> None:
+        """Remove further parts; within `claim`, after `check_further`.
+
+        Raises:
+            UserError: They cannot be removed.
+        """
+        with told(self.path):
+            for part in (self.path / name for name in names):
+                if part.is_dir() and not part.is_symlink():
+                    shutil.rmtree(part)
+                else:
+                    part.unlink(missing_ok=True)
 
     def _check(self, config: TrainConfig, inputs: Mapping[str, str]) -> None:
         if self.path.exists() and not self.path.is_dir():

@@ -28,6 +28,7 @@ def attention(
     slopes: Tensor | None = None,
     seq: Seq | None = None,
     past: Tensor | None = None,
+    dropout: float = 0.0,
     backend: str | None = None,
 ) -> Tensor:
     r"""Softmax attention, thin over `torch.nn.functional.scaled_dot_product_attention`.
@@ -52,6 +53,8 @@ def attention(
         seq: Padding, packing and resets of the L positions. Padding is not seen and yields 0; what lies there is
             not read. The first S - L keys belong to the document that enters from the left.
         past: (B,) how many of the first S - L keys are there: the last ones of them; all by default.
+        dropout: Probability with which a softmax weight is set to 0, the others scaled up; drawn from torch's
+            generator of the device, in another order by each path.
         backend: "reference" or "portable"; None chooses the latter.
 
     Returns:
@@ -59,10 +62,12 @@ def attention(
 
     Raises:
         TypeError: If an operand is not floating-point, or complex.
-        ValueError: If shapes do not fit, there is no step, or the window is not positive.
+        ValueError: If shapes do not fit, there is no step, the window is not positive, or `dropout` is not in [0, 1).
         seqsuite.errors.UserError: If the backend asked for cannot serve the call.
     """
     _check(q, k, v, window, slopes, seq, past)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be at least 0 and below 1, got {dropout}")
     path = choose(_OPERATOR, q.device.type, q.dtype, _sizes(q, k), backend).backend
     cached = k.shape[1] - q.shape[1]
     k, v = k.to(q.dtype), v.to(q.dtype)  # PyTorch's kernels take one dtype
@@ -73,7 +78,7 @@ def attention(
         k, v = (torch.cat((m[:, :cached], m[:, cached:].masked_fill(pad, 0)), 1) for m in (k, v))
     valid, segment = _keys(q, cached, seq, past)
     if path == "reference":
-        out = attention_reference(q, k, v, valid, segment, causal, window, scale, slopes)
+        out = attention_reference(q, k, v, valid, segment, causal, window, scale, slopes, dropout)
     else:
         order = valid_first(seq)
         if order is not None:
@@ -82,7 +87,7 @@ def attention(
         padded = seq is not None and seq.valid is not None and not causal
         known = valid if padded or past is not None else None  # a causal query sees no padding behind it
         apart = segment if seq is not None and seq.segment is not None else None
-        out = put_back(attend(q, k, v, known, apart, causal, window, scale, slopes), order)
+        out = put_back(attend(q, k, v, known, apart, causal, window, scale, slopes, dropout), order)
     return out if seq is None or seq.valid is None else out.masked_fill(~seq.valid[..., None, None], 0)
 
 

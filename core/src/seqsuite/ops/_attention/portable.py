@@ -22,6 +22,7 @@ def attend(
     window: int | None,
     scale: float,
     slopes: Tensor | None,
+    dropout: float = 0.0,
 ) -> Tensor:
     """Return (B, L, H, V); the queries are the last L of the S keys' places.
 
@@ -35,20 +36,22 @@ def attend(
         window: A query sees keys less than this far away; None for all.
         scale: Of the logits.
         slopes: (H,) subtracted from the logits per place of distance.
+        dropout: Probability of a softmax weight to be set to 0.
     """
     length, keys = q.shape[1], k.shape[1]
     if window is not None and window >= keys:
         window = None
     if window is not None and keys > (2 if causal else 3) * window:
-        return _folded(q, k, v, valid, segment, causal, window, scale, slopes)
+        return _folded(q, k, v, valid, segment, causal, window, scale, slopes, dropout)
     if valid is None and segment is None and window is None and slopes is None:
         if not causal or length == 1:
-            return _sdpa(q, k, v, scale)
+            return _sdpa(q, k, v, scale, dropout)
         if length == keys:
-            return _sdpa(q, k, v, scale, causal=True)
+            return _sdpa(q, k, v, scale, dropout, causal=True)
     place = torch.arange(keys, device=q.device)
     mask = _mask(place[None, -length:], place[None], valid, valid, segment, segment, causal, window)
-    return _sdpa(q, k, v, scale, mask=_biased(mask, place[None, -length:], place[None], slopes, q.dtype))
+    bias = _biased(mask, place[None, -length:], place[None], slopes, q.dtype)
+    return _sdpa(q, k, v, scale, dropout, mask=bias)
 
 
 def _folded(
@@ -61,6 +64,7 @@ def _folded(
     window: int,
     scale: float,
     slopes: Tensor | None,
+    dropout: float,
 ) -> Tensor:
     """Attend in blocks of `window` queries beside the blocks of keys that they can see."""
     batch, length = q.shape[:2]
@@ -89,7 +93,7 @@ def _folded(
     q = F.pad(q, (0, 0, 0, 0, 0, blocks * window - length)).reshape(batch * blocks, window, *q.shape[2:])
     k, v = (_windows(_cut(m, first, last), window, span).flatten(0, 1) for m in (k, v))
     gaps = (q_place[:1], k_place[:1])  # the same in every block
-    out = _sdpa(q, k, v, scale, mask=_biased(mask, *gaps, slopes, q.dtype))
+    out = _sdpa(q, k, v, scale, dropout, mask=_biased(mask, *gaps, slopes, q.dtype))
     return out.reshape(batch, blocks * window, *out.shape[2:])[:, :length]
 
 
@@ -139,11 +143,20 @@ def _biased(mask: Tensor, q_place: Tensor, k_place: Tensor, slopes: Tensor | Non
     return bias.masked_fill(~mask, -torch.inf)
 
 
-def _sdpa(q: Tensor, k: Tensor, v: Tensor, scale: float, *, mask: Tensor | None = None, causal: bool = False) -> Tensor:
+def _sdpa(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    scale: float,
+    dropout: float,
+    *,
+    mask: Tensor | None = None,
+    causal: bool = False,
+) -> Tensor:
     """Call PyTorch's attention with heads before positions."""
     q, k, v = (m.transpose(1, 2) for m in (q, k, v))
     grouped = q.shape[1] != k.shape[1]
     out = F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=grouped
+        q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=scale, enable_gqa=grouped
     )  # (B, H, L, V)
     return out.transpose(1, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from seqsuite.ops._operands import compute_dtype
@@ -18,6 +19,7 @@ def attention_reference(
     window: int | None,
     scale: float,
     slopes: Tensor | None,
+    dropout: float = 0.0,
 ) -> Tensor:
     """Return (B, L, H, V); `valid` and `segment` are (B, S), of the keys, whose last L are the queries' own."""
     dtype = compute_dtype(q)
@@ -33,7 +35,7 @@ def attention_reference(
     logits = torch.einsum("blhk,bshk->bhls", q.to(dtype), k) * scale
     if slopes is not None:
         logits = logits - slopes.to(dtype)[:, None, None] * gap[:, None].abs()
-    weight = _softmax(logits, seen)
+    weight = F.dropout(_softmax(logits, seen), dropout)
     return torch.einsum("bhls,bshv->blhv", weight, v).to(q.dtype)
 
 

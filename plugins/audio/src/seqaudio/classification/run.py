@@ -57,11 +57,11 @@ def classify(config: ClassifyConfig) -> ClassifyResult | None:
     data = open_data(config)
     plans = plan_runs(data, config)
     folder, prints = RunFolder(config.out), {"clips": data.fingerprint()}
-    _check_parts(folder, config)
+    folder.check_further(_PARTS, config)
     with folder.claim(config, prints):
         say(describe(data, plans))
         if not config.resume:
-            _remove_parts(folder)
+            folder.remove_further(_PARTS)
         folder.begin(config, prints)
         jobs = [Job(folder.path / "runs" / plan.name, config, data, plan) for plan in plans]
         scores = _all(jobs, run_classifier, config.model)
@@ -140,28 +140,6 @@ def _baselines(folder: RunFolder, jobs: Sequence[Job]) -> dict[str, list[RunScor
             return None
         result[name] = scores
     return result
-
-
-def _check_parts(folder: RunFolder, config: ClassifyConfig) -> None:
-    """Refuse to begin where something lies that would be lost; the core's run folder does not know our parts.
-
-    Raises:
-        UserError: Finished runs, or somebody else's files.
-    """
-    there = [name for name in _PARTS if (folder.path / name).exists()]
-    if config.resume or not there:
-        return
-    if not folder.holds_run:
-        raise UserError(f"{folder} holds no run, but {there[0]}, which one would write; choose another --out")
-    if not config.overwrite:
-        raise UserError(f"{folder} already holds a run; add --resume or --overwrite, or choose another --out")
-
-
-def _remove_parts(folder: RunFolder) -> None:
-    with told(folder.path):
-        for name in _PARTS:
-            if (folder.path / name).is_dir():
-                shutil.rmtree(folder.path / name)
 
 
 def _take_model(folder: RunFolder, plan: Plan) -> None:

@@ -181,12 +181,13 @@ def _equivariance(checkpoint: Checkpoint, network: Model, ids: Tensor, given: Te
     with torch.inference_mode():
         other = network(table[ids].flip(1))
     if config.head == "sequence_classification":
-        expected = given
+        expected = given.flip(1) if config.classifier == "positions" else given
     elif config.head != "none":
         expected = given.flip(1)[..., table]
     else:
         expected = given.flip(1, 2) if config.both_strands else given.flip(1)
-    law = config.both_strands or (config.head == "sequence_classification" and config.conjoin_eval)
+    equivariant = config.both_strands and not config.strand_specific
+    law = equivariant or (config.head == "sequence_classification" and config.conjoin_eval)
     about = "on the reverse complement, of the largest output" + ("" if law else "; no law of this model")
     name = f"RC-equivariance error ({str(given.dtype).removeprefix('torch.')})"
     return Check(name, difference(expected, other), LIMITS[given.dtype] if law else None, about)
@@ -197,14 +198,17 @@ def _padding(checkpoint: Checkpoint, network: Model, ids: Tensor, given: Tensor)
     config, words = checkpoint.config, checkpoint.tokenizer
     most = longest_input(checkpoint.model)
     room = PADS if most is None else min(PADS, most - ids.shape[1])
-    if config.pad_token_id is None or room < 1:
+    along = config.classifier == "positions"
+    bin = config.bases_per_label if along else 1
+    room -= room % bin
+    if config.pad_token_id is None or room < 1 or ids.shape[1] % bin:
         return []
     pads = torch.full((1, room), config.pad_token_id)
     left = words.padding_side == "left"
     with torch.inference_mode():
         padded = network(torch.cat((pads, ids) if left else (ids, pads), 1))
-    if config.head != "sequence_classification":
-        padded = padded[:, room:] if left else padded[:, : ids.shape[1]]
+    if along or config.head != "sequence_classification":
+        padded = padded[:, room // bin :] if left else padded[:, : ids.shape[1] // bin]
     law = config.padding == "masked"
     about = f"change by {room} [PAD] on the {words.padding_side}" + ("" if law else "; padding is as published")
     return [Check("padding effect", difference(given, padded), LIMITS[torch.float64] if law else None, about)]

@@ -13,19 +13,20 @@ class BenchmarkConfig:
     """Options of `seqdna benchmark`.
 
     Args:
-        folder: A folder of data sets in the layout of Genomic Benchmarks, of the Nucleotide Transformer tasks or of
-            BEND, or one of them.
+        folder: A folder of data sets in the layout of Genomic Benchmarks, of the Nucleotide Transformer tasks, of BEND
+            or of DART-Eval (tasks 1 and 3), or one of them.
         model: Run folder or model folder of a pretrained model, or the name of a model to train from scratch.
         model_options: With a model's name: fields of its config to change.
         from_scratch: Take the architecture of --model and fresh weights.
-        mode: What to train, as in finetune.
+        mode: What to train, as in finetune; BEND's own protocol is frozen, DART-Eval's is lora.
         pooling: How positions become one vector, as in finetune.
         genome: FASTA file of the intervals, where the data sets hold coordinates.
         only: Names of data sets to do; none means all.
         seeds: Runs of each data set; 0 for as many as published: 5, or 10 of the Nucleotide Transformer tasks.
-        epochs: Passes over the training rows; 0 for as many as published: 10, or 20.
+        parts: Of sets in numbered parts (BEND's enhancers): how many to hold out, one a run; 0 for each.
+        epochs: Passes over the training rows; 0 for as many as published: 10, or 20; 100 of BEND with --mode frozen.
         batch_size: Rows of a step; 0 for as published: 256, or 128.
-        lr: Peak learning rate; published are 1e-3 and 2e-3.
+        lr: Peak learning rate; 0 for as published: 1e-3, of DART-Eval 1e-4, of BEND with --mode frozen mostly 3e-3.
         rc_augment: Show every second training sequence as its other strand.
         conjoin: A model that reads one strand averages over both when it predicts.
         baselines: Fit simple models on each data set too.
@@ -50,9 +51,10 @@ class BenchmarkConfig:
     genome: str = ""
     only: tuple[str, ...] = ()
     seeds: int = 0
+    parts: int = 0
     epochs: float = 0.0
     batch_size: int = 0
-    lr: float = 1e-3
+    lr: float = 0.0
     rc_augment: bool = False
     conjoin: bool = False
     baselines: bool = False
@@ -68,7 +70,7 @@ class BenchmarkConfig:
     json: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "epochs", "batch_size"):
+        for name in ("seeds", "parts", "epochs", "batch_size", "lr"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name} is {getattr(self, name)}; it must be at least 0.")
         if self.resume and self.overwrite:

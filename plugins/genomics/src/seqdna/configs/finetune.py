@@ -38,6 +38,8 @@ class FinetuneConfig(TrainConfig):
         valid_fraction: Share of the training rows held out for validation, where none are given.
         test_fraction: Share of all rows held out for the test, where none are given.
         folds: Cross-validation: every fold is held out once; as the test set, or for validation where there is one.
+        parts: Where the split column numbers parts (part1, part2, ...): hold out only so many of them, one a run; 0 for
+            each. The part after the one held out is for validation.
         seeds: Runs with different seeds, of the weights, the order and the drawn validation rows.
         epochs: Passes over the training rows, where --steps is 0.
         steps: Optimizer steps; 0 for as many as --epochs make.
@@ -45,6 +47,7 @@ class FinetuneConfig(TrainConfig):
         patience: Stop after this many validations without a better one; 0 never stops early.
         metric: What chooses the best weights: accuracy, mcc, f1, f1_binary, auroc, auprc, r2, pearson, spearman;
             auto is accuracy, auroc of several labels, or r2.
+        positive_weight: Weight of what is there in the loss of yes/no labels, against 1 of what is not.
         crop: Use the middle of longer sequences, this many bases; 0 uses all.
         limit: Use at most this many rows of each split, drawn at random; 0 uses all.
         rc_augment: Show every second training sequence as its other strand; not for labels that have a strand.
@@ -80,6 +83,7 @@ class FinetuneConfig(TrainConfig):
     valid_fraction: float = 0.1
     test_fraction: float = 0.2
     folds: int = 1
+    parts: int = 0
     seeds: int = 1
     epochs: float = 10.0
     steps: int = 0
@@ -89,6 +93,7 @@ class FinetuneConfig(TrainConfig):
     log_every: int = 50
     patience: int = 0
     metric: str = "auto"
+    positive_weight: float = 1.0
     crop: int = 0
     limit: int = 0
     rc_augment: bool = False
@@ -112,7 +117,15 @@ class FinetuneConfig(TrainConfig):
             dataclasses.replace(self, steps=1)  # 0 stands for --epochs; everything else is checked on a twin
             return
         super().__post_init__()
-        for name, least in (("folds", 1), ("seeds", 1), ("patience", 0), ("crop", 0), ("limit", 0), ("lora_rank", 1)):
+        for name, least in (
+            ("folds", 1),
+            ("seeds", 1),
+            ("patience", 0),
+            ("crop", 0),
+            ("limit", 0),
+            ("lora_rank", 1),
+            ("parts", 0),
+        ):
             if getattr(self, name) < least:
                 raise UserError(f"--{name} is {getattr(self, name)}; it must be at least {least}.")
         for name in ("valid_fraction", "test_fraction"):
@@ -120,6 +133,8 @@ class FinetuneConfig(TrainConfig):
                 raise UserError(f"--{name} is {getattr(self, name)}; it must lie between 0 and 1.")
         if not 0 <= self.mutate < 1:
             raise UserError(f"--mutate {self.mutate}: it is a share of the bases, at least 0 and below 1.")
+        if not 0 < self.positive_weight < float("inf"):
+            raise UserError(f"--positive_weight is {self.positive_weight}; it must be above 0.")
         if not 0 < self.epochs < float("inf"):
             raise UserError(f"--epochs is {self.epochs}; it must be above 0.")
         if self.mode != "probe" and "+" in self.pooling:

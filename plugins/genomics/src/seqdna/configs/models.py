@@ -32,7 +32,9 @@ class GenomeConfig(ModelConfig):
         head: What `forward` returns: logits over the vocabulary, over classes, or the features.
         num_classes: Outputs of the classification head.
         classifier: The classification head: "linear" on the pooled features, or "conv": convolutions along the
-            sequence and the strongest response in each of eight parts of it.
+            sequence and the strongest response in each of eight parts of it; or "positions": classes of every base, or
+            of every so many bases.
+        bases_per_label: Of the classifier "positions": how many bases one label stands for.
         pooling: How the linear classification head pools positions.
         strand_specific: Labels belong to the strand given, as those of splice sites do: a classifier of an
             RC-equivariant model reads the features of both strands side by side instead of averaging what it says of
@@ -53,7 +55,8 @@ class GenomeConfig(ModelConfig):
     padding: Literal["masked", "as_published"] = "masked"
     head: Head = "none"
     num_classes: int = 2
-    classifier: Literal["linear", "conv"] = "linear"
+    classifier: Literal["linear", "conv", "positions"] = "linear"
+    bases_per_label: int = 1
     pooling: Literal["mean", "max", "first", "last", "centre"] = "mean"
     strand_specific: bool = False
     conjoin_train: bool = False
@@ -62,7 +65,8 @@ class GenomeConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         owner = type(self).__name__
-        require_positive(self, "d_model", "n_layer", "vocab_size", "pad_vocab_size_multiple", "num_classes")
+        numbers = ("d_model", "n_layer", "vocab_size", "pad_vocab_size_multiple", "num_classes", "bases_per_label")
+        require_positive(self, *numbers)
         check_scales(self)
         if self.head not in self.heads:
             raise unknown_name(f"{owner}: head", self.head, self.heads)

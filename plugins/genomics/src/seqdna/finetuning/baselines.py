@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from seqdna.finetuning.labelled import LabelledSet, cropped
 from seqdna.finetuning.metrics import measure
 from seqdna.finetuning.probe import fit_linear
-from seqdna.models.heads import ConvHead
+from seqdna.models.heads import ConvHead, PositionHead
 
 K = 6
 """Length of the words that are counted."""
@@ -68,10 +68,11 @@ def kmer_counts(sequences: Sequence[str], k: int = K) -> Any:
 def majority(train: LabelledSet, test: LabelledSet) -> dict[str, float]:
     """Measure the guess that looks at no sequence: the training frequencies, or the training mean."""
     if train.problem == "classification":
-        guess = np.bincount(train.targets, minlength=train.outputs) / len(train)
+        guess = np.bincount(train.judged(), minlength=train.outputs) / len(train.judged())
     else:
-        guess = train.targets.mean(0, dtype=np.float64)
-    return measure(train.problem, np.tile(guess, (len(test), 1)), test.targets)
+        guess = train.judged().mean(0, dtype=np.float64)
+    truth = test.judged()
+    return measure(train.problem, np.tile(guess, (len(truth), 1)), truth)
 
 
 def linear_baselines(
@@ -107,17 +108,22 @@ class SmallCNN(nn.Module):
         base_ids: Token ids of A, C, G, T.
         pad_id: Token id of padding; None: rows are not padded.
         outputs: K.
+        bases_per_label: Of labels along the sequences: two convolutions at every position, as BEND's one-hot baseline.
     """
 
-    def __init__(self, base_ids: Sequence[int], pad_id: int | None, outputs: int) -> None:
+    def __init__(self, base_ids: Sequence[int], pad_id: int | None, outputs: int, bases_per_label: int = 0) -> None:
         super().__init__()
         self.register_buffer("base_ids", torch.tensor(list(base_ids)), persistent=False)
         self.base_ids: Tensor
         self.pad_id = pad_id
-        self.head = ConvHead(len(base_ids), outputs, norm=False)
+        self.head: ConvHead | PositionHead
+        if bases_per_label:
+            self.head = PositionHead(len(base_ids), outputs, bin=bases_per_label)
+        else:
+            self.head = ConvHead(len(base_ids), outputs, norm=False)
 
     def forward(self, input_ids: Tensor) -> Tensor:
-        """Return outputs (B, K) of (B, L) ids."""
+        """Return outputs (B, K), or (B, L // bases_per_label, K), of (B, L) ids."""
         bases = (input_ids[..., None] == self.base_ids).to(self.head.out.weight.dtype)  # (B, L, 4)
         outputs: Tensor = self.head(bases, None if self.pad_id is None else input_ids != self.pad_id)
         return outputs

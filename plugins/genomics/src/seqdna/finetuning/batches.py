@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from seqdna.finetuning.labelled import LabelledSet, cropped, reverse_complement
+from seqdna.finetuning.labelled import IGNORE, LabelledSet, cropped, reverse_complement
 from seqsuite.data.order import ShuffledOrder, item_rng, item_seed
 
 POOL = 32
@@ -98,8 +98,8 @@ class TrainingSequences(Dataset[Item]):
         return row, text, self.data.targets[row]
 
     def collate(self, items: Sequence[Item]) -> dict[str, Tensor]:
-        """Return {"input_ids": (B, L), "labels": (B,) or (B, K), "rows": (B,)}."""
-        return collate(items, self.tokenizer)
+        """Return {"input_ids": (B, L), "labels": (B,) or (B, K), "rows": (B,)}; along sequences as `padded_labels`."""
+        return collate(items, self.tokenizer, self.data.bases_per_label)
 
 
 def mutated(text: str, share: float, rng: np.random.Generator) -> str:
@@ -138,14 +138,39 @@ class ScoringSequences(Dataset[Item]):
 
     def collate(self, items: Sequence[Item]) -> dict[str, Tensor]:
         """Return what `TrainingSequences.collate` returns."""
-        return collate(items, self.tokenizer)
+        return collate(items, self.tokenizer, self.data.bases_per_label)
 
 
-def collate(items: Sequence[Item], tokenizer: Any) -> dict[str, Tensor]:
+def collate(items: Sequence[Item], tokenizer: Any, bases_per_label: int = 0) -> dict[str, Tensor]:
     """Encode, pad and stack rows."""
     padded = tokenizer.encode_batch([text for _, text, _ in items])
+    targets = [target for _, _, target in items]
+    if bases_per_label:
+        labels = padded_labels(targets, padded.ids.shape[1] // bases_per_label, tokenizer.padding_side)
+    else:
+        labels = np.stack(targets)
     return {
         "input_ids": torch.from_numpy(padded.ids.astype(np.int64)),
-        "labels": torch.from_numpy(np.stack([target for _, _, target in items])),
+        "labels": torch.from_numpy(labels),
         "rows": torch.tensor([row for row, _, _ in items]),
     }
+
+
+def padded_labels(targets: Sequence[np.ndarray], length: int, side: str) -> np.ndarray:
+    """Stack labels along sequences, (B_i,) or (B_i, K), filled with `IGNORE` where the bases are padded.
+
+    Args:
+        targets: One array a row.
+        length: Labels of the longest row.
+        side: "left" or "right".
+
+    Returns:
+        (rows, length) or (rows, length, K).
+    """
+    out = np.full((len(targets), length, *targets[0].shape[1:]), IGNORE, dtype=targets[0].dtype)
+    for row, target in zip(out, targets, strict=True):
+        if side == "left":
+            row[length - len(target) :] = target
+        else:
+            row[: len(target)] = target
+    return out

@@ -4,8 +4,8 @@
     from seqdna.finetuning.benchmark import benchmark
     benchmark(BenchmarkConfig("genomic_benchmarks", model="runs/mine"))
 
-Every data set becomes a run folder of `finetune`; the table has the layout of the papers, with the published
-rows beside the new one.
+Every data set becomes a run folder of `finetune`, or, where nothing is trained, a folder with footprints.csv; the table
+has the layout of the papers, with the published rows beside the new one.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqdna.api import load
 from seqdna.configs.benchmark import BenchmarkConfig
 from seqdna.configs.finetune import FinetuneConfig
 from seqdna.finetuning.metrics import METRICS
 from seqdna.finetuning.results import FinetuneResult
 from seqdna.finetuning.run import finetune, open_inputs
 from seqdna.finetuning.suites import SuiteTask, recognise
+from seqdna.finetuning.zero_shot import check_zero_shot, judge
 from seqsuite.errors import UserError
 from seqsuite.reports import Report, TableView
 from seqsuite.training.run_folder import process_rank, told, write_json
@@ -149,21 +151,28 @@ def benchmark(config: BenchmarkConfig) -> BenchmarkResult | None:
     folder = Path(config.out).expanduser()
     _check_folder(folder, config)
     for task in tasks:  # a mistake in the last data set is not told after hours with the others
-        open_inputs(options_of(task, config))
+        if task.zero_shot:
+            check_zero_shot(task, config)
+        else:
+            open_inputs(options_of(task, config))
     with told(folder):
         folder.mkdir(parents=True, exist_ok=True)
     rows, title = [], ""
     for number, task in enumerate(tasks, start=1):
         if process_rank() == 0:
             print(f"{number}/{len(tasks)} {task.suite.name}: {task.name}", file=sys.stderr, flush=True)
-        options = options_of(task, config)
-        result = finetune(options)
+        if task.zero_shot:
+            if process_rank() == 0:
+                rows.append(BenchmarkRow(task, "accuracy, zero-shot", (judge(task, config),), {}))
+            continue
+        result = finetune(options_of(task, config))
         if result is None:
             continue
         title = result.title
         rows.append(_row(task, result))
     if process_rank() != 0 or not rows:
         return None
+    title = title or f"{load(config.model).model.name}, zero-shot"
     done = BenchmarkResult(folder, title, tuple(rows), config.quick)
     write_json(folder / "summary.json", done.to_dict())
     report = Report(f"{title} on {Path(config.folder).name}", subtitle=folder.name)
@@ -187,7 +196,7 @@ def options_of(task: SuiteTask, config: BenchmarkConfig) -> FinetuneConfig:
     Its run folder may be there from an interrupted benchmark only where `--resume` is asked for.
     """
     out = Path(config.out).expanduser() / task.name
-    suite = task.suite
+    published = task.numbers(config.mode)
     return FinetuneConfig(
         str(task.path),
         model=config.model,
@@ -197,11 +206,13 @@ def options_of(task: SuiteTask, config: BenchmarkConfig) -> FinetuneConfig:
         pooling=config.pooling,
         genome=config.genome,
         metric="auto" if task.metric == "auto" else task.metric,
-        seeds=1 if config.quick else config.seeds or suite.seeds,
-        epochs=1.0 if config.quick else config.epochs or float(suite.epochs),
-        batch_size=QUICK_BATCH if config.quick else config.batch_size or suite.batch_size,
+        seeds=1 if config.quick else config.seeds or published.seeds,
+        epochs=1.0 if config.quick else config.epochs or float(published.epochs),
+        batch_size=QUICK_BATCH if config.quick else config.batch_size or published.batch_size,
         limit=QUICK_ROWS if config.quick else 0,
-        lr=config.lr,
+        parts=1 if config.quick else config.parts,
+        lr=config.lr or published.lr,
+        positive_weight=published.positive_weight,
         rc_augment=config.rc_augment,
         conjoin=config.conjoin,
         baselines=config.baselines,

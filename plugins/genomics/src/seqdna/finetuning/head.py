@@ -33,6 +33,7 @@ class Head:
         conjoin: Of a probe: vectors of both strands are averaged.
         weight: Of a probe: (K, D) coefficients on the embedding, else None.
         bias: Of a probe: (K,), else None.
+        bases_per_label: Of labels along the sequences: how many bases one stands for; 0: one label a sequence.
     """
 
     problem: Problem
@@ -44,6 +45,7 @@ class Head:
     conjoin: bool = False
     weight: np.ndarray | None = field(default=None, repr=False)
     bias: np.ndarray | None = field(default=None, repr=False)
+    bases_per_label: int = 0
 
     @property
     def outputs(self) -> int:
@@ -87,7 +89,7 @@ class Head:
 def scaled(data: LabelledSet, *, crop: int = 0) -> Head:
     """Return the head of a training set: a regression's numbers are centred and scaled by its rows."""
     if data.problem != "regression":
-        return Head(data.problem, data.classes, crop)
+        return Head(data.problem, data.classes, crop, bases_per_label=data.bases_per_label)
     mean, scale = data.targets.mean(0, dtype=np.float64), data.targets.std(0, dtype=np.float64)
     scale = np.where(scale > 0, scale, 1.0)
     return Head(data.problem, data.classes, crop, tuple(mean.tolist()), tuple(scale.tolist()))

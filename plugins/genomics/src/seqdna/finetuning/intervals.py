@@ -87,9 +87,7 @@ def fetch(
     name, first, last = interval
     sequence = genome.get(name)
     if sequence is None:
-        other = name.removeprefix("chr") if name.startswith("chr") else f"chr{name}"
-        hint = f" Did you mean {other!r}?" if other in genome else suggest(name, genome)
-        raise UserError(f"{where}: {genome_name} has no sequence {name!r}.{hint}")
+        raise missing_sequence(name, genome, where, genome_name)
     try:
         start, end = int(first), int(last)
     except ValueError:
@@ -98,6 +96,13 @@ def fetch(
         raise UserError(f"{where}: {name}:{start}-{end} lies outside of {name!r}, which has {len(sequence)} bases.")
     piece = sequence[start:end]
     return reverse_complement(piece) if minus else piece
+
+
+def missing_sequence(name: str, genome: Mapping[str, str], where: str, genome_name: str) -> UserError:
+    """Return the error of a chromosome that the genome does not have, with the near name."""
+    other = name.removeprefix("chr") if name.startswith("chr") else f"chr{name}"
+    hint = f" Did you mean {other!r}?" if other in genome else suggest(name, genome)
+    return UserError(f"{where}: {genome_name} has no sequence {name!r}.{hint}")
 
 
 def load_genome(path: str | Path) -> Mapping[str, str]:

@@ -10,7 +10,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -20,11 +20,30 @@ from seqsuite.errors import UserError
 
 Problem = Literal["classification", "multi_label", "regression"]
 PROBLEMS = ("classification", "multi_label", "regression")
+IGNORE = -100
+"""A label along a sequence that counts for nothing (PyTorch's usual value, and BEND's)."""
 MOST_CLASSES = 100
 """Whole numbers with more values than this could as well be measurements; the user decides."""
 
 _STRANGE = re.compile(f"[^{NUCLEOTIDES.decode()}]")
 _COMPLEMENT = str.maketrans("ACGTURYSWKMBDHVNacgturyswkmbdhvn", "TGCAAYRSWMKVHDBNtgcaayrswmkvhdbn")
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Labels of a format that says itself what they mean.
+
+    Attributes:
+        problem: What is asked.
+        values: As `LabelledSet.targets`.
+        classes: As `LabelledSet.classes`.
+        bases_per_label: As `LabelledSet.bases_per_label`.
+    """
+
+    problem: Problem
+    values: np.ndarray = field(repr=False)
+    classes: tuple[str, ...]
+    bases_per_label: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,7 +56,8 @@ class Rows:
         sequences: The bases, as they were written.
         labels: One text for each label column, row by row; empty tuples where labels were not asked for.
         columns: Names of the label columns.
-        splits: "train", "valid" or "test" for each row, or None.
+        splits: "train", "valid" or "test", or the name of a numbered part such as "part3", for each row; or None.
+        targets: What the labels mean, where the format says it; `labels` and `columns` are then empty.
     """
 
     source: str
@@ -46,13 +66,14 @@ class Rows:
     labels: tuple[tuple[str, ...], ...] = field(repr=False)
     columns: tuple[str, ...]
     splits: tuple[str, ...] | None = field(default=None, repr=False)
+    targets: Targets | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.sequences)
 
     def marked(self, split: str) -> Rows:
         """Return the rows as one split."""
-        return Rows(self.source, self.places, self.sequences, self.labels, self.columns, (split,) * len(self))
+        return replace(self, splits=(split,) * len(self))
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
@@ -64,7 +85,9 @@ def joined(parts: Sequence[Rows]) -> Rows:
     first = parts[0]
     if len(parts) == 1:
         return first
-    for part in parts[1:]:
+    for part in parts:
+        if part.targets is not None:
+            raise UserError(f"{part.source}: says itself which rows are for what; give it alone, as --data.")
         if len(part.columns) != len(first.columns):
             raise UserError(
                 f"{part.source} has the label columns {', '.join(part.columns)}, {first.source} has "
@@ -89,9 +112,12 @@ class LabelledSet:
         problem: What is asked.
         places: Where each row lies in its file.
         sequences: The bases.
-        targets: (n,) int64 classes, (n, K) float32 zeros and ones, or (n, K) float32 numbers.
+        targets: (n,) int64 classes, (n, K) float32 zeros and ones, or (n, K) float32 numbers. Of labels along the
+            sequences, (n,) objects: (B,) int64 classes or (B, K) float32 zeros and ones of B bases or bins, `IGNORE`
+            where nothing is known.
         classes: Names of the classes, of the labels, or of the numbers.
-        splits: "train", "valid" or "test" for each row, or None.
+        splits: As `Rows.splits`.
+        bases_per_label: Of labels along the sequences: how many bases one stands for; 0: one label a sequence.
     """
 
     source: str
@@ -101,6 +127,7 @@ class LabelledSet:
     targets: np.ndarray = field(repr=False)
     classes: tuple[str, ...]
     splits: tuple[str, ...] | None = field(default=None, repr=False)
+    bases_per_label: int = 0
 
     def __len__(self) -> int:
         return len(self.sequences)
@@ -130,7 +157,19 @@ class LabelledSet:
             self.targets[picked],
             self.classes,
             None if self.splits is None else tuple(self.splits[row] for row in picked),
+            self.bases_per_label,
         )
+
+    def judged(self) -> np.ndarray:
+        """Return the targets that count: all, or those along all sequences one after the other, without `IGNORE`."""
+        if not self.bases_per_label:
+            return self.targets
+        return np.concatenate([target[known(target)] for target in self.targets])
+
+
+def known(target: np.ndarray) -> np.ndarray:
+    """Return which labels of one sequence, (B,) or (B, K), are not `IGNORE`: (B,) boolean."""
+    return target != IGNORE if target.ndim == 1 else (target != IGNORE).all(1)
 
 
 def check_sequence(text: str, where: str) -> str:
@@ -197,6 +236,13 @@ def decide(rows: Rows, problem: str = "auto") -> LabelledSet:
     """
     if not len(rows):
         raise UserError(f"{rows.source}: there is no row of data.")
+    if (given := rows.targets) is not None:
+        if problem not in ("auto", given.problem):
+            raise UserError(f"--problem {problem}: {rows.source} is a {given.problem.replace('_', '-')} problem.")
+        return LabelledSet(
+            rows.source, given.problem, rows.places, rows.sequences, given.values, given.classes, rows.splits,
+            given.bases_per_label,
+        )  # fmt: skip
     if not rows.columns:
         raise UserError(f"{rows.source}: there are no labels; name their column with --labels.")
     for place, labels in zip(rows.places, rows.labels, strict=True):
@@ -292,10 +338,11 @@ def _numbers(rows: Rows, *, yes_or_no: bool) -> np.ndarray:
 
 
 def class_counts(data: LabelledSet) -> dict[str, int]:
-    """Return how many rows each class has, or has the label; empty for a regression."""
+    """Return how many rows, or places along them, each class has, or has the label; empty for a regression."""
     if data.problem == "regression":
         return {}
+    targets = data.judged()
     if data.problem == "multi_label":
-        return {name: int(data.targets[:, k].sum()) for k, name in enumerate(data.classes)}
-    counts = Counter(data.targets.tolist())
+        return {name: int(targets[:, k].sum()) for k, name in enumerate(data.classes)}
+    counts = Counter(targets.tolist())
     return {name: counts.get(k, 0) for k, name in enumerate(data.classes)}

@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,9 +21,9 @@ from torch import nn
 from seqdna.configs.finetune import FinetuneConfig
 from seqdna.finetuning.batches import ScoringSequences, TrainingSequences
 from seqdna.finetuning.head import Head, scaled
-from seqdna.finetuning.labelled import LabelledSet
+from seqdna.finetuning.labelled import LabelledSet, known
 from seqdna.finetuning.metrics import lower_is_better, measure
-from seqdna.finetuning.predict import embeddings, outputs_of
+from seqdna.finetuning.predict import embeddings, outputs_along, outputs_of
 from seqdna.finetuning.probe import fit_linear
 from seqdna.finetuning.results import RunScores
 from seqdna.finetuning.start import HEAD, Start, new_classifier
@@ -88,7 +88,7 @@ def run_network(job: Job, *, build: Callable[[], nn.Module] | None = None) -> Ru
     config, tokenizer = job.config, job.start.tokenizer
     head = scaled(job.train, crop=config.crop)
     seed_everything(config.seed)
-    model = build() if build is not None else trainable_model(job.start, config, job.train.outputs)
+    model = build() if build is not None else trainable_model(job.start, config, job.train)
     task = SequenceTask(model, config, head=head, metric=job.metric, tokenizer=tokenizer)
     train = TrainingSequences(
         job.train, tokenizer, batch_size=config.batch_size, seed=config.seed, crop=config.crop,
@@ -104,6 +104,8 @@ def run_network(job: Job, *, build: Callable[[], nn.Module] | None = None) -> Ru
     model.to(_device(config))
 
     def scores(part: LabelledSet) -> np.ndarray:
+        if part.bases_per_label:
+            return head.scores(outputs_along(model, tokenizer, part))
         return head.scores(outputs_of(model, tokenizer, part.sequences, head))
 
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -112,18 +114,18 @@ def run_network(job: Job, *, build: Callable[[], nn.Module] | None = None) -> Ru
     return result
 
 
-def trainable_model(start: Start, config: FinetuneConfig, outputs: int) -> DNAModel:
+def trainable_model(start: Start, config: FinetuneConfig, data: LabelledSet) -> DNAModel:
     """Build the network of a run; what `config.mode` does not train needs no gradient.
 
     Args:
         start: Where from.
         config: The options.
-        outputs: K.
+        data: What to learn.
 
     Raises:
         UserError: The head cannot be exchanged, or `lora_targets` names no linear layer.
     """
-    model = new_classifier(start, config, outputs=outputs)
+    model = new_classifier(start, config, outputs=data.outputs, bases_per_label=data.bases_per_label)
     if config.mode == "lora":
         try:
             add_lora(
@@ -208,17 +210,27 @@ def _measured(
     result = RunScores(
         name=job.name,
         seed=job.config.seed,
-        valid=measure(head.problem, scores(job.valid), job.valid.targets),
-        test=measure(head.problem, test, job.test.targets),
+        valid=measure(head.problem, scores(job.valid), job.valid.judged()),
+        test=measure(head.problem, test, job.test.judged()),
         steps=steps,
         rows=(len(job.train), len(job.valid), len(job.test)),
         trainable=trainable,
         seconds=time.monotonic() - began,
     )
     if process_rank() == 0:
-        words = zip(job.test.places, head.truth(job.test.targets), head.said(test), test, strict=True)
-        header = ["row", "label", "predicted", *(f"score_{name}" for name in head.classes)]
-        lines = ([place, truth, said, *(f"{v:.6g}" for v in row)] for place, truth, said, row in words)
-        write_csv(job.folder / "predictions.csv", header, lines)
+        write_csv(job.folder / "predictions.csv", *_predictions(job.test, head, test))
         write_json(job.folder / "result.json", asdict(result))
     return result
+
+
+def _predictions(data: LabelledSet, head: Head, scores: np.ndarray) -> tuple[list[str], Iterator[list[str]]]:
+    """Return header and lines of predictions.csv: a line a row; of labels along it, how many are there and right."""
+    if not data.bases_per_label:
+        words = zip(data.places, head.truth(data.targets), head.said(scores), scores, strict=True)
+        lines = ([place, truth, said, *(f"{v:.6g}" for v in row)] for place, truth, said, row in words)
+        return ["row", "label", "predicted", *(f"score_{name}" for name in head.classes)], lines
+    truth = data.judged()
+    right = scores.argmax(1) == truth if data.problem == "classification" else ((scores > 0.5) == truth).all(1)
+    counts = [int(known(target).sum()) for target in data.targets]
+    each = zip(data.places, counts, np.split(right, np.cumsum(counts)[:-1]), strict=True)
+    return ["row", "labels", "right"], ([place, str(count), str(int(part.sum()))] for place, count, part in each)

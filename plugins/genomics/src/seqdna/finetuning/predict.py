@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from seqdna.finetuning.head import Head
-from seqdna.finetuning.labelled import check_reach, check_sequence, cropped, reverse_complement
+from seqdna.finetuning.labelled import LabelledSet, check_reach, check_sequence, cropped, known, reverse_complement
 from seqdna.likelihood import evaluating
 from seqdna.models.base import DNAModel, longest_input
 from seqsuite.errors import UserError
@@ -102,6 +102,8 @@ def predict(
     named = dict(sequences) if isinstance(sequences, Mapping) else {f"sequence_{i}": s for i, s in enumerate(sequences)}
     if not named:
         raise UserError("there is no sequence to predict for.")
+    if head.bases_per_label:
+        raise UserError("this model labels places along a sequence; predict is for labels of whole sequences.")
     texts = [check_sequence(text, f"sequence {name!r}") for name, text in named.items()]
     names = tuple(named)
     check_reach(
@@ -149,6 +151,25 @@ def outputs_of(
         for index, row in zip(batch, outputs, strict=True):
             rows[index] = row
     return np.stack([row for row in rows if row is not None])
+
+
+def outputs_along(model: nn.Module, tokenizer: Any, data: LabelledSet, *, batch_tokens: int = 65536) -> np.ndarray:
+    """Return the outputs (m, K) float32 at the m labels that count along all sequences, in the order of `data.judged`.
+
+    Args:
+        model: (B, L) ids -> (B, L // bases, K).
+        tokenizer: Its tokenizer.
+        data: Sequences with labels along them.
+        batch_tokens: Bases to run at once.
+    """
+    rows: list[np.ndarray | None] = [None] * len(data)
+    for batch, ids in _encoded(model, tokenizer, data.sequences, batch_tokens):
+        outputs = model(ids).float().cpu().numpy()
+        for index, row in zip(batch, outputs, strict=True):
+            target = data.targets[index]
+            row = row[len(row) - len(target) :] if tokenizer.padding_side == "left" else row[: len(target)]
+            rows[index] = row[known(target)]
+    return np.concatenate([row for row in rows if row is not None])
 
 
 def embeddings(

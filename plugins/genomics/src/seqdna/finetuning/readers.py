@@ -3,15 +3,19 @@
     rows = read_labelled("H3/", FinetuneConfig(data="H3/"))
 
 Folders: `train/<class>/*.txt` and `test/...` (Genomic Benchmarks), `train/<class>.csv.gz` with coordinates (its
-interval form), or `train.fna`, `test.fna` and the like (Nucleotide Transformer tasks).
+interval form), or `train.fna`, `test.fna` and the like (Nucleotide Transformer tasks). The formats of BEND and
+DART-Eval have modules of their own.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqdna.configs.finetune import FinetuneConfig
+from seqdna.finetuning.bend import bend_labels, read_bend
+from seqdna.finetuning.dart_eval import dart_eval_task, read_dart_eval
 from seqdna.finetuning.intervals import is_interval_table, load_genome, read_interval_table
 from seqdna.finetuning.labelled import Rows, check_sequence, joined, reverse_complement
 from seqdna.finetuning.tables import check_file, read_table, read_text
@@ -52,6 +56,9 @@ def read_labelled(path: str | Path, config: FinetuneConfig, *, need_labels: bool
         return _bed(source, config)
     if is_interval_table(source):
         return _interval_table(source, config)
+    if kind == ".tsv" and (task := dart_eval_task(source)):
+        name, genome = _genome(source, config)
+        return read_dart_eval(source, task, genome, genome_name=name)
     return read_table(
         source,
         sequence_column=config.sequence_column,
@@ -92,10 +99,13 @@ def _interval_table(source: Path, config: FinetuneConfig, label: str | None = No
 
 
 def _bed(source: Path, config: FinetuneConfig) -> Rows:
-    """Read a BED file with a header (BEND), or a plain one whose label is its fourth column unless another is named."""
+    """Read a BED file: with a header (BEND), or plain, where the label is the fourth column unless another is named."""
     from seqdna.data import read_bed
 
     if is_interval_table(source):
+        if not config.labels and (bend := bend_labels(source)):
+            name, genome = _genome(source, config)
+            return read_bend(source, bend, genome, genome_name=name)
         return _interval_table(source, config)
     _, genome = _genome(source, config)
     columns = config.labels or ("name",)
@@ -209,7 +219,7 @@ def _folder(folder: Path, config: FinetuneConfig) -> Rows:
 
 def _joined(folder: Path, parts: list[Rows]) -> Rows:
     rows = joined(parts)
-    return Rows(str(folder), rows.places, rows.sequences, rows.labels, rows.columns, rows.splits)
+    return replace(rows, source=str(folder))
 
 
 def _texts(folder: Path, name: str) -> Rows:

@@ -35,6 +35,7 @@ from seqdna.finetuning.readers import read_all
 from seqdna.finetuning.results import FinetuneResult, Metrics, RunScores
 from seqdna.finetuning.splits import Plan, plan_runs, shared_sequences
 from seqdna.finetuning.start import Start, open_start
+from seqdna.tokenizers import NucleotideTokenizer
 from seqsuite.errors import UserError
 from seqsuite.reports import Report
 from seqsuite.reports.csv_files import write_csv
@@ -104,9 +105,13 @@ def open_inputs(config: FinetuneConfig) -> Inputs:
         UserError: The data, the model or an option; one line says what to do.
     """
     data = decide(read_all(config), config.problem)
+    _check_along(config, data)
     start = open_start(config)
+    if data.bases_per_label and not isinstance(start.tokenizer, NucleotideTokenizer):
+        raise UserError(f"{start.source}: labels along a sequence need a tokenizer with one token a base.")
     reach = filter_reach(getattr(start.config, "mixer_options", {}))
-    check_reach(reach, data.sequences, data.place, crop=config.crop, way=f"cut it, or add --crop {reach}.")
+    way = "cut it and its labels." if data.bases_per_label else f"cut it, or add --crop {reach}."
+    check_reach(reach, data.sequences, data.place, crop=config.crop, way=way)
     metric = choose(config.metric, data.problem, data.outputs)
     plans = plan_runs(
         data,
@@ -116,17 +121,34 @@ def open_inputs(config: FinetuneConfig) -> Inputs:
         test_fraction=config.test_fraction,
         seed=config.seed,
         limit=config.limit,
+        parts=config.parts,
     )
     for plan in plans:
         _check_metric(data, plan, metric)
     if config.mode != "probe":  # what cannot be built or changed ends the run here, before anything is written
-        trainable_model(start, config, data.outputs)
+        trainable_model(start, config, data)
     return Inputs(data, plans, start, metric)
+
+
+def _check_along(config: FinetuneConfig, data: LabelledSet) -> None:
+    """Refuse options that mean nothing for labels along the sequences."""
+    if not data.bases_per_label:
+        return
+    flags = {
+        "mode probe": config.mode == "probe",
+        "classifier conv": config.classifier == "conv",
+        "crop": bool(config.crop),
+        "rc_augment": config.rc_augment,
+        "conjoin": config.conjoin,
+    }
+    for flag in (flag for flag, given in flags.items() if given):
+        way = "; --mode frozen trains BEND's two convolutions on the unchanged features" if "probe" in flag else ""
+        raise UserError(f"--{flag}: {data.source} has labels along its sequences, of the strand given{way}.")
 
 
 def _check_metric(data: LabelledSet, plan: Plan, metric: str) -> None:
     """Refuse a metric that is not defined on the validation rows, since it could choose nothing."""
-    found, wrong = data.targets[plan.valid], ""
+    found, wrong = data.take(plan.valid).judged(), ""
     if data.problem == "classification" and metric in ("auroc", "auprc"):
         lacking = set(range(data.outputs)) - set(found.tolist())
         if lacking:
@@ -147,7 +169,8 @@ def _fingerprint(data: LabelledSet) -> str:
     digest = hashlib.sha256()
     for text, split in zip(data.sequences, data.splits or ("",) * len(data), strict=True):
         digest.update(f"{text}\t{split}\n".encode())
-    digest.update(data.targets.tobytes())
+    for target in data.targets if data.bases_per_label else (data.targets,):
+        digest.update(target.tobytes())
     return digest.hexdigest()
 
 
@@ -172,6 +195,8 @@ def describe(data: LabelledSet, plans: Sequence[Plan]) -> str:
     plan = plans[0]
     split = f"train {len(plan.train):,}, valid {len(plan.valid):,}, test {len(plan.test):,}"
     runs = f"; {len(plans)} runs" if len(plans) > 1 else ""
+    if data.bases_per_label:
+        split += f"; a label for every {data.bases_per_label:,} base{'s' if data.bases_per_label > 1 else ''}"
     return f"data: {len(data):,} sequences of {span} bases; {data.problem.replace('_', '-')}: {what}; {split}{runs}"
 
 
@@ -223,10 +248,12 @@ def _baselines(config: FinetuneConfig, inputs: Inputs, folder: Path) -> dict[str
         job = _job(config, inputs, plan, folder / "baselines" / plan.name)
         kind = "majority class" if inputs.data.problem == "classification" else "mean of the training rows"
         found: dict[str, Metrics] = {kind: majority(job.train, job.test)}
-        found |= linear_baselines(job.train, job.valid, job.test, metric=inputs.metric, crop=config.crop)
+        along = inputs.data.bases_per_label > 0
+        if not along:
+            found |= linear_baselines(job.train, job.valid, job.test, metric=inputs.metric, crop=config.crop)
         network = _cnn(job)
         if network is not None:
-            found["small CNN"] = network.test
+            found["one-hot bases, two convolutions" if along else "small CNN"] = network.test
         for name, metrics in found.items():
             result.setdefault(name, []).append(metrics)
     return result
@@ -239,7 +266,8 @@ def _cnn(job: Job) -> RunScores | None:
     tokenizer = job.start.tokenizer
 
     def build() -> torch.nn.Module:
-        return SmallCNN(tokenizer.base_ids.tolist(), tokenizer.pad_id, job.train.outputs)
+        bases = job.train.bases_per_label
+        return SmallCNN(tokenizer.base_ids.tolist(), tokenizer.pad_id, job.train.outputs, bases)
 
     options = dataclasses.replace(
         job.config,

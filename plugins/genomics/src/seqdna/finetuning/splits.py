@@ -5,6 +5,7 @@
 Rows that the data assigns stay where they are. What is missing is drawn, stratified by class and seeded: the
 test rows once for all runs, the validation rows for each run. With folds, each fold is held out once: as the
 test set where there is none, for validation otherwise (what is published as "5-fold" on fixed test sets).
+Numbered parts are held out in turn.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from seqdna.finetuning.labelled import LabelledSet, reverse_complement
+from seqdna.finetuning.tables import PART
 from seqsuite.data.order import item_rng, item_seed
 from seqsuite.errors import UserError
 
@@ -47,8 +49,9 @@ def plan_runs(
     test_fraction: float = 0.2,
     seed: int = 0,
     limit: int = 0,
+    parts: int = 0,
 ) -> list[Plan]:
-    """Plan the runs: folds x seeds.
+    """Plan the runs: folds x seeds, or numbered parts x seeds.
 
     Args:
         data: All rows.
@@ -58,10 +61,13 @@ def plan_runs(
         test_fraction: Share of all rows to draw for the test, where none are given and nothing is folded.
         seed: The first seed.
         limit: Most rows of each part; 0 for all.
+        parts: Where the data number their parts: how many of them to hold out, one a run; 0 for each.
 
     Raises:
         UserError: There are too few rows of a class, or a split is empty.
     """
+    if data.splits is not None and any(PART.fullmatch(word) for word in data.splits):
+        return _plan_parts(data, folds=folds, seeds=range(seed, seed + seeds), limit=limit, parts=parts)
     marks = np.array(data.splits if data.splits is not None else ("train",) * len(data))
     train, valid, test = (np.flatnonzero(marks == name) for name in ("train", "valid", "test"))
     if not len(train):
@@ -69,10 +75,10 @@ def plan_runs(
     _check_classes(data, train)
     plans = []
     for run_seed in range(seed, seed + seeds):
-        for name, parts in _foldings(data, (train, valid, test), folds, valid_fraction, test_fraction, seed, run_seed):
+        for name, three in _foldings(data, (train, valid, test), folds, valid_fraction, test_fraction, seed, run_seed):
             # The test rows are the same in all seeds, as many as there are of them.
             seeds_of_parts = (run_seed, run_seed, seed)
-            limited = [_limited(part, limit, seeds_of_parts[number], number) for number, part in enumerate(parts)]
+            limited = [_limited(part, limit, seeds_of_parts[number], number) for number, part in enumerate(three)]
             plans.append(Plan(f"seed_{run_seed}{name}", run_seed, *limited))
     for plan in plans:
         _check(data, plan)
@@ -80,6 +86,32 @@ def plan_runs(
 
 
 Parts = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _plan_parts(data: LabelledSet, *, folds: int, seeds: range, limit: int, parts: int) -> list[Plan]:
+    """Hold out each numbered part once as the test set; the next one, in a circle, validates, as in BEND."""
+    words = np.array(data.splits)
+    numbers = {word: match for word in set(data.splits or ()) if (match := PART.fullmatch(word))}
+    strange = sorted(set(data.splits or ()) - set(numbers))
+    if strange:
+        raise UserError(
+            f"{data.source}: the splits are numbered parts such as 'part1', and {strange[0]!r} too; mend it."
+        )
+    if folds > 1:
+        raise UserError(f"{data.source}: its rows are in numbered parts, each held out once; leave out --folds.")
+    order = sorted(numbers, key=lambda word: int(numbers[word][1]))
+    if len(order) < 3:
+        raise UserError(f"{data.source}: has {len(order)} numbered parts; it takes three to train, validate and test.")
+    plans = []
+    for run_seed in seeds:
+        for number, held in enumerate(order[: parts or None]):
+            valid = words == order[(number + 1) % len(order)]
+            three = (np.flatnonzero(where) for where in (~valid & (words != held), valid, words == held))
+            limited = [_limited(rows, limit, run_seed, which) for which, rows in enumerate(three)]
+            plans.append(Plan(f"seed_{run_seed}_fold_{number}", run_seed, *limited))
+    for plan in plans:
+        _check(data, plan)
+    return plans
 
 
 def _foldings(
@@ -111,7 +143,7 @@ def draw(data: LabelledSet, rows: np.ndarray, fraction: float, seed: int, flag: 
     """
     from sklearn.model_selection import train_test_split
 
-    strata = data.targets[rows] if data.problem == "classification" else None
+    strata = data.targets[rows] if _by_class(data) else None
     drawn = int(np.ceil(fraction * len(rows)))
     needed = 1
     if strata is not None:
@@ -135,7 +167,7 @@ def draw(data: LabelledSet, rows: np.ndarray, fraction: float, seed: int, flag: 
 def _folds(data: LabelledSet, rows: np.ndarray, folds: int, seed: int) -> Iterator[np.ndarray]:
     from sklearn.model_selection import KFold, StratifiedKFold
 
-    if data.problem == "classification":
+    if _by_class(data):
         classes, counts = np.unique(data.targets[rows], return_counts=True)
         if counts.min() < folds:
             name = data.classes[classes[counts.argmin()]]
@@ -162,7 +194,7 @@ def _limited(rows: np.ndarray, limit: int, seed: int, part: int) -> np.ndarray:
 
 def _check_classes(data: LabelledSet, train: np.ndarray) -> None:
     """Refuse a class that only validation or test rows have: no model could learn it."""
-    if data.problem != "classification":
+    if not _by_class(data):
         return
     strange = np.flatnonzero(~np.isin(data.targets, data.targets[train]))
     if len(strange):
@@ -173,9 +205,17 @@ def _check_classes(data: LabelledSet, train: np.ndarray) -> None:
         )
 
 
+def _by_class(data: LabelledSet) -> bool:
+    """Whether each row is of one class."""
+    return data.problem == "classification" and not data.bases_per_label
+
+
 def _check(data: LabelledSet, plan: Plan) -> None:
-    if data.problem == "classification" and len(set(data.targets[plan.train].tolist())) < 2:
-        name = data.classes[int(data.targets[plan.train[0]])]
+    if data.problem != "classification":
+        return
+    found = np.unique(data.take(plan.train).judged())
+    if len(found) < 2:
+        name = data.classes[int(found[0])]
         raise UserError(f"{data.source}: all training rows are of the class {name!r}; a classification needs two.")
 
 

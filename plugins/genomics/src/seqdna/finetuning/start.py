@@ -126,13 +126,14 @@ def check_tokenizer(start: Start) -> None:
         raise UserError(f"{start.source}: the tokenizer does not match the model: {wrong}.")
 
 
-def new_classifier(start: Start, options: FinetuneConfig, *, outputs: int) -> DNAModel:
+def new_classifier(start: Start, options: FinetuneConfig, *, outputs: int, bases_per_label: int = 0) -> DNAModel:
     """Build the model with a fresh head, over the checkpoint's backbone where there is one.
 
     Args:
         start: Where from.
         options: What kind of head; their seed is the head's, and the backbone's where it is fresh.
         outputs: Outputs of the head.
+        bases_per_label: Of labels along the sequences, which belong to the strand given; 0: one label a sequence.
 
     Raises:
         UserError: The model has no classification head, or the checkpoint lacks a weight of the backbone.
@@ -141,9 +142,10 @@ def new_classifier(start: Start, options: FinetuneConfig, *, outputs: int) -> DN
         start.config,
         head="sequence_classification",
         num_classes=outputs,
-        classifier=options.classifier,
+        classifier="positions" if bases_per_label else options.classifier,
+        bases_per_label=bases_per_label or 1,
         pooling=options.pooling,  # type: ignore[arg-type]
-        strand_specific=options.strand_specific,
+        strand_specific=options.strand_specific or (bases_per_label > 0 and start.config.both_strands),
         conjoin_train=False,
         conjoin_eval=options.conjoin,
     )

@@ -4,7 +4,9 @@
 
 Genomic Benchmarks: DATASET/{train,test}/CLASS/*.txt, or DATASET/{train,test}/CLASS.csv.gz with coordinates.
 Nucleotide Transformer tasks: TASK/{train,test}.fna with headers '>name|label', or .parquet or .csv.
-BEND: TASK.bed with the columns chromosome, start, end, split and label.
+BEND: TASK.bed, alone or as TASK/TASK.bed, with the columns chromosome, start, end, split and label, or with the labels
+in TASK.hdf5 beside it.
+DART-Eval: a .tsv of elements (task 1) or of peaks (task 3); a .txt of footprints (task 2), judged without training.
 """
 
 from __future__ import annotations
@@ -13,6 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from seqdna.finetuning.bend import WINDOW_TASKS, bend_labels, task_name
+from seqdna.finetuning.dart_eval import dart_eval_task
+from seqdna.finetuning.footprints import is_footprints
 from seqdna.finetuning.intervals import is_interval_table
 from seqdna.finetuning.published import (
     GENOMIC_BENCHMARKS,
@@ -22,6 +27,7 @@ from seqdna.finetuning.published import (
     Published,
 )
 from seqdna.finetuning.readers import class_folders, kind_of, split_files
+from seqdna.finetuning.tables import first_cells
 from seqsuite.errors import UserError, unknown_name
 
 
@@ -35,6 +41,9 @@ class Suite:
         batch_size: Published rows of a step.
         seeds: Published number of training runs, each with another draw of validation rows.
         metric: Of data sets that are not in the table.
+        lr: Published peak learning rate.
+        mode: The only way of training that the published numbers are for; "" for any.
+        positive_weight: Published weight of what is there in the loss of yes/no labels.
         models: Columns of the published table.
         tasks: The published table.
     """
@@ -44,20 +53,45 @@ class Suite:
     batch_size: int
     seeds: int
     metric: str
+    lr: float = 1e-3
+    mode: str = ""
+    positive_weight: float = 1.0
     models: tuple[str, ...] = ()
     tasks: Mapping[str, Published] = field(default_factory=dict, repr=False)
 
 
 SUITES = {
     "genomic_benchmarks": Suite(
-        "Genomic Benchmarks", 10, 256, 5, "accuracy", GENOMIC_BENCHMARKS_MODELS, GENOMIC_BENCHMARKS
+        "Genomic Benchmarks", 10, 256, 5, "accuracy", models=GENOMIC_BENCHMARKS_MODELS, tasks=GENOMIC_BENCHMARKS
     ),
     "nucleotide_transformer": Suite(
-        "Nucleotide Transformer tasks", 20, 128, 10, "mcc", NUCLEOTIDE_TRANSFORMER_MODELS, NUCLEOTIDE_TRANSFORMER
+        "Nucleotide Transformer tasks",
+        20,
+        128,
+        10,
+        "mcc",
+        models=NUCLEOTIDE_TRANSFORMER_MODELS,
+        tasks=NUCLEOTIDE_TRANSFORMER,
     ),
     "bend": Suite("BEND", 10, 64, 1, "auto"),
+    "dart_eval": Suite("DART-Eval", 20, 128, 1, "accuracy", lr=1e-4),
 }
-"""Known suites; BEND publishes no recipe for fine-tuning whole models, so its numbers are only a start."""
+"""Known suites; BEND publishes no recipe for fine-tuning whole models, so its numbers are only a start.
+
+DART-Eval's are those of its scripts for Caduceus; they train low-rank changes (rank 8, alpha 16: --mode lora).
+"""
+
+FOOTPRINTS = "footprints"
+_BEND_WINDOWS = Suite("BEND", 100, 256, 1, "auroc", lr=3e-3, mode="frozen")
+RECIPES = {
+    "gene_finding": Suite("BEND", 100, 64, 1, "mcc", lr=3e-3, mode="frozen"),
+    "enhancer_annotation": Suite("BEND", 100, 8, 1, "auprc", lr=1e-3, mode="frozen", positive_weight=82.86),
+    **dict.fromkeys(WINDOW_TASKS, _BEND_WINDOWS),
+    "cell_types": Suite("DART-Eval", 40, 128, 1, "accuracy", lr=1e-4),
+    FOOTPRINTS: Suite("DART-Eval", 0, 0, 1, "accuracy", mode="zero_shot"),
+}
+"""Data sets with numbers of their own: BEND's conf/supervised_tasks, for a small network on unchanged features, and
+task 3 of DART-Eval."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +104,7 @@ class SuiteTask:
         path: Where it lies.
         metric: What is reported.
         published: Its row of the published table, if it has one.
+        recipe: Numbers of its own, or its suite's.
     """
 
     suite: Suite
@@ -77,6 +112,16 @@ class SuiteTask:
     path: Path
     metric: str
     published: Published | None
+    recipe: Suite
+
+    def numbers(self, mode: str) -> Suite:
+        """Return the published numbers for one way of training: its own where they are for it, else the suite's."""
+        return self.recipe if self.recipe.mode in ("", mode) else self.suite
+
+    @property
+    def zero_shot(self) -> bool:
+        """Whether the model is judged as it is, without training."""
+        return self.recipe.mode == "zero_shot"
 
     @property
     def title(self) -> str:
@@ -103,7 +148,8 @@ def recognise(folder: str | Path, only: tuple[str, ...] = ()) -> list[SuiteTask]
     if not found:
         raise UserError(
             f"{source}: holds no data set: neither NAME/train/CLASS/*.txt (Genomic Benchmarks) nor NAME/train.fna or "
-            "train.csv (Nucleotide Transformer tasks) nor NAME.bed with a header (BEND)."
+            "train.csv (Nucleotide Transformer tasks) nor NAME.bed with a header (BEND) nor DART-Eval's "
+            ".tsv or .txt; for labelled variants there is `seqdna benchmark-variants`."
         )
     names = {task.name for task in found}
     for name in only:
@@ -120,13 +166,22 @@ def _task(path: Path) -> SuiteTask | None:
             return _made("nucleotide_transformer", path, path.name)
         if "train" in class_folders(path):
             return _made("genomic_benchmarks", path, path.name)
-        return None
-    if kind_of(path) == ".bed" and is_interval_table(path):
-        return _made("bend", path, path.name.partition(".")[0])
+        inside = (path / f"{path.name}{end}" for end in (".bed", ".bed.gz"))
+        return next((_task(file) for file in inside if file.is_file()), None)
+    kind = kind_of(path)
+    if kind == ".bed" and is_interval_table(path) and not {"ref", "alt"} <= set(first_cells(path)):
+        return _made("bend", path, task_name(path))
+    if kind == ".txt" and path.is_file() and is_footprints(path):
+        return _made("dart_eval", path, path.name.removesuffix(".txt"), FOOTPRINTS)
+    if kind == ".tsv" and (task := dart_eval_task(path)):
+        return _made("dart_eval", path, path.name.removesuffix(".gz").removesuffix(".tsv"), task)
     return None
 
 
-def _made(suite_name: str, path: Path, name: str) -> SuiteTask:
+def _made(suite_name: str, path: Path, name: str, kind: str = "") -> SuiteTask:
+    """Return a data set; `kind` stands for its name in `RECIPES` where the name is free."""
     suite = SUITES[suite_name]
     published = suite.tasks.get(name)
-    return SuiteTask(suite, name, path, published.metric if published else suite.metric, published)
+    own = bool(kind) or (suite_name == "bend" and bool(bend_labels(path)))
+    recipe = RECIPES.get(kind or name, suite) if own else suite
+    return SuiteTask(suite, name, path, published.metric if published else recipe.metric, published, recipe)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +27,9 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 """Words that a split column may hold, and what they mean."""
+
+PART = re.compile(r"part_?(\d+)")
+"""A numbered part of a set that is cross-validated part by part, as BEND's enhancers are."""
 
 _LONGEST_CELL = 2**31 - 1
 
@@ -77,15 +81,17 @@ def read_table(
 
 
 def split_of(word: str, where: str) -> str:
-    """Return "train", "valid" or "test" for a word of a split column.
+    """Return "train", "valid" or "test", or the name of a numbered part ("part3"), for a word of a split column.
 
     Raises:
         UserError: Another word.
     """
     known = SPLITS.get(word.strip().lower())
-    if known is None:
-        raise UserError(f"{where}: the split is {word.strip()!r}; it must be train, valid or test.{_near(word)}")
-    return known
+    if known is not None:
+        return known
+    if PART.fullmatch(word.strip()):
+        return word.strip()
+    raise UserError(f"{where}: the split is {word.strip()!r}; it must be train, valid or test.{_near(word)}")
 
 
 def _near(word: str) -> str:

@@ -1,4 +1,4 @@
-"""The training task of fine-tuning: classes, yes/no labels or numbers of whole sequences.
+"""The training task of fine-tuning: classes, yes/no labels or numbers of whole sequences, or labels along them.
 
 The loss is cross entropy, binary cross entropy or the squared error of centred and scaled numbers. The
 validation metrics are those of `seqdna.finetuning.metrics`, over all rows of all ranks.
@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqdna.finetuning.head import Head
+from seqdna.finetuning.labelled import IGNORE
 from seqdna.finetuning.metrics import lower_is_better, measure
 from seqsuite.models.lora import merged
 from seqsuite.training import Scores, Task, TrainConfig
@@ -25,7 +26,7 @@ class SequenceTask(Task):
     """Learn labels of sequences.
 
     Args:
-        model: (B, L) ids -> (B, K) outputs.
+        model: (B, L) ids -> (B, K) outputs; of labels along sequences, (B, L // bases, K).
         config: The run's options.
         head: What the outputs mean.
         metric: The validation metric that chooses the best weights.
@@ -39,12 +40,15 @@ class SequenceTask(Task):
         self._seen: list[tuple[np.ndarray, np.ndarray]] = []
 
     def training_scores(self, batch: Any) -> Scores:
-        """Score {"input_ids": (B, L), "labels": (B,) or (B, K)}."""
-        outputs = self.model(batch["input_ids"])
-        loss = self.loss(outputs.float(), batch["labels"])
+        """Score {"input_ids": (B, L), "labels": (B,) or (B, K)}, or labels along the sequences with a further axis."""
+        outputs, labels = self.model(batch["input_ids"]), batch["labels"]
+        if self.head.bases_per_label:
+            known = labels != IGNORE if labels.ndim == 2 else (labels != IGNORE).all(-1)
+            outputs, labels = outputs[known], labels[known]
         count = len(outputs)
+        loss = self.loss(outputs.float(), labels) if count else outputs.float().sum()  # of nothing: 0, no gradient
         totals = {"loss": (loss.detach() * count, count)}
-        extras = {"outputs": outputs.detach(), "labels": batch["labels"]}
+        extras = {"outputs": outputs.detach(), "labels": labels}
         return Scores(loss, totals, tokens=batch["input_ids"].numel(), extras=extras)
 
     def loss(self, outputs: Tensor, labels: Tensor) -> Tensor:
@@ -52,7 +56,8 @@ class SequenceTask(Task):
         if self.head.problem == "classification":
             return F.cross_entropy(outputs, labels)
         if self.head.problem == "multi_label":
-            return F.binary_cross_entropy_with_logits(outputs, labels)
+            weight = outputs.new_tensor(getattr(self.config, "positive_weight", 1.0))
+            return F.binary_cross_entropy_with_logits(outputs, labels, pos_weight=weight)
         mean, scale = (outputs.new_tensor(values) for values in (self.head.mean, self.head.scale))
         return F.mse_loss(outputs, (labels - mean) / scale)
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqdna.configs.models import GenomeConfig
-from seqdna.models.heads import ConvHead
+from seqdna.models.heads import ConvHead, PositionHead
 from seqdna.models.strands import from_strands, rc_ids, seq_of_given, seq_of_strands, to_strands
 from seqsuite.errors import UserError, unknown_name
 from seqsuite.mixers.base import Scratch, chunks
@@ -34,7 +34,7 @@ class DNAModel(Model):
     complement: Tensor
     embedding: nn.Embedding
     backbone: nn.Module
-    score: nn.Linear | ConvHead | None
+    score: nn.Linear | ConvHead | PositionHead | None
 
     def make_head(self, *, bias: bool = False) -> None:
         """Make the classification head, if there is one, and the complement table."""
@@ -43,6 +43,8 @@ class DNAModel(Model):
         width = config.d_model * (2 if config.strand_specific else 1)
         if config.head == "sequence_classification" and config.classifier == "conv":
             self.score = ConvHead(width, config.num_classes)
+        elif config.head == "sequence_classification" and config.classifier == "positions":
+            self.score = PositionHead(width, config.num_classes, bin=config.bases_per_label)
         elif config.head == "sequence_classification":
             self.score = nn.Linear(width, config.num_classes, bias=bias)
             nn.init.normal_(self.score.weight, std=config.initializer_range)
@@ -81,7 +83,8 @@ class DNAModel(Model):
             seq: Lengths, packing and resets; None: taken from the padding if `config.padding` is "masked".
 
         Returns:
-            (B, L, V) logits, (B, num_classes) logits, or (B, L, D) features, as `config.head` says.
+            (B, L, V) logits, (B, num_classes) logits, of the classifier "positions" (B, L // bases_per_label,
+            num_classes), or (B, L, D) features, as `config.head` says.
         """
         if self.config.head == "none":
             return self.forward_features(input_ids, seq=seq)
@@ -147,7 +150,11 @@ class DNAModel(Model):
         if self.config.strand_specific:
             rows, strands = from_strands(rows), 1
             seq = None if seq is None else seq_of_given(seq)
-        if isinstance(self.score, ConvHead):
+        if isinstance(self.score, PositionHead):
+            outputs = self.score(rows, None if seq is None else seq.valid)
+            if strands == 2:  # the other strand's last label is the first of the strand given
+                outputs = torch.cat((outputs.chunk(2)[0], outputs.chunk(2)[1].flip(1)))
+        elif isinstance(self.score, ConvHead):
             outputs = self.score(rows, None if seq is None else seq.valid)
         else:
             outputs = self.score(self._pooled(rows, seq))

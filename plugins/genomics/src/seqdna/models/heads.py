@@ -1,7 +1,9 @@
-"""The convolutional classification head: three convolutions, then the strongest response in each part of a sequence.
+"""The convolutional heads: of a whole sequence, and of every position or bin of one.
 
-A linear head sees one pooled vector; this one sees where along the sequence something stands, which is what
-splice sites and promoters are told by. It reads features, one-hot bases, or both side by side.
+A linear head sees one pooled vector; `ConvHead` (three convolutions, then the strongest response in each part of a
+sequence) sees where along the sequence something stands, which is what splice sites and promoters are told by.
+`PositionHead` is the downstream network of BEND (Marin et al., ICLR 2024). Both read features, one-hot bases, or
+both side by side.
 """
 
 from __future__ import annotations
@@ -58,6 +60,43 @@ class ConvHead(nn.Module):
                 # What lies beyond a row is zero, and nothing within is below zero: a half window is its one member.
                 x, count = F.max_pool1d(x, 2, ceil_mode=True), (count + 1) // 2
         return self.out(self.dropout(_strongest(x, count).flatten(1)))
+
+
+class PositionHead(nn.Module):
+    """Outputs at every position, or of every bin of positions: (R, L, D) to (R, L // bin, K).
+
+    Two convolutions of three positions with GELU, the mean over each bin, a linear layer. What a position gives does
+    not depend on padding, as long as the length of each row is a multiple of the bin.
+
+    Args:
+        d_model: D.
+        outputs: K.
+        bin: Positions that one output stands for.
+        channels: Channels of the convolutions.
+    """
+
+    def __init__(self, d_model: int, outputs: int, *, bin: int = 1, channels: int = 64) -> None:
+        super().__init__()
+        self.bin = bin
+        self.layers = nn.ModuleList(
+            nn.Conv1d(channels if number else d_model, channels, 3, padding=1) for number in range(2)
+        )
+        self.out = nn.Linear(channels, outputs)
+
+    def forward(self, x: Tensor, valid: Tensor | None = None) -> Tensor:
+        """Return (R, L // bin, K).
+
+        Args:
+            x: (R, L, D).
+            valid: (R, L) boolean, one run of positions a row; None: all.
+        """
+        x = x.transpose(1, 2)  # (R, D, L)
+        for layer in self.layers:
+            x = F.gelu(layer(x if valid is None else x.masked_fill(~valid[:, None], 0)))
+        if self.bin > 1:
+            x = F.avg_pool1d(x, self.bin)
+        outputs: Tensor = self.out(x.transpose(1, 2))
+        return outputs
 
 
 def _aligned(x: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:

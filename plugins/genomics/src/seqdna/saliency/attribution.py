@@ -130,6 +130,8 @@ def class_of(model: DNAModel, ids: np.ndarray, target: int | None) -> int:
             f"this model has the head {config.head!r}: there is nothing to explain; give a language model or a "
             "classifier."
         )
+    if getattr(config, "classifier", "linear") == "positions":
+        raise UserError("this model labels places along a sequence; saliency explains labels of whole sequences.")
     if target is None:
         with evaluating(model) as device:
             return int(model(torch.from_numpy(ids[None].astype(np.int64)).to(device)).argmax())

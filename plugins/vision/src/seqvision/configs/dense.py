@@ -132,6 +132,12 @@ SEASON_CHANNELS = 2
 """Sine and cosine of the phase of the year that is forecast."""
 
 
+def chosen(known: DenseModelConfig, options: dict[str, Any]) -> dict[str, Any]:
+    """Return a size's fields to change; another backbone does not take the options that the size has for its own."""
+    other = options.get("backbone", known.backbone) != known.backbone
+    return {**({"backbone_options": {}} if other else {}), **options}
+
+
 _TINY_MAMBA: dict[str, Any] = {"patch_size": 4, "embed_dim": 32, "depth": 4, "merge_after": []}
 """Four blocks, one of each scan order, and a feature for every patch."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from seqsuite.errors import UserError
+from seqsuite.errors import UserError, unknown_name
 from seqsuite.training.configs import TrainConfig
+
+CLASS_WEIGHTS = ("none", "enet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,9 +24,14 @@ class SegmentTrainConfig(TrainConfig):
         ignore: The label of pixels that are neither learned nor scored.
         model: Name of a model with an output for every pixel: dense_debug, dense_vit_debug, dense_mamba_nd_small.
         model_options: Fields of its config to change, such as --model_options.backbone simba_small.
-        size: Height and width of what the model sees; images are resized.
+        size: Height and width of what the model sees, multiples of its patch unless --model_options.padding is pad;
+            images are resized.
         flip: Mirror half of the training images.
         crop: Smallest share of an image's sides that a training crop keeps; 1: no crops.
+        dice: Weight of the soft Dice loss (Milletari et al. 2016) beside the cross entropy; each class of a batch
+            counts alike in it, however few its pixels are. 0: none.
+        class_weights: Weights of the classes in the cross entropy: none, or enet (Paszke et al. 2016): 1 / ln(1.02 +
+            the class's share of the training pixels).
         valid_fraction: Share for validation, where the source marks no splits.
         test_fraction: Share for the test, likewise.
         json: Print the result as JSON instead of a table.
@@ -38,6 +46,8 @@ class SegmentTrainConfig(TrainConfig):
     size: tuple[int, int] = (64, 64)
     flip: bool = False
     crop: float = 1.0
+    dice: float = 0.0
+    class_weights: Literal["none", "enet"] = "none"
     valid_fraction: float = 0.15
     test_fraction: float = 0.15
     steps: int = 1000
@@ -52,6 +62,10 @@ class SegmentTrainConfig(TrainConfig):
         super().__post_init__()
         if not 0 < self.crop <= 1:
             raise UserError(f"--crop is {self.crop}; it must lie above 0 and not above 1.")
+        if not 0 <= self.dice < math.inf:
+            raise UserError(f"--dice is {self.dice}; it must be at least 0.")
+        if self.class_weights not in CLASS_WEIGHTS:
+            raise unknown_name("--class_weights", self.class_weights, CLASS_WEIGHTS)
         if min(self.size) < 1:
             raise UserError(f"--size is {self.size}; both sides must be at least 1.")
         for name in ("valid_fraction", "test_fraction"):

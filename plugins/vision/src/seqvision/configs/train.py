@@ -13,7 +13,7 @@ from seqvision.configs.models import INTERPOLATIONS
 
 _SHARES = ("valid_fraction", "test_fraction", "label_smoothing", "mixup_off")
 _CHANCES = ("vflip", "reprob", "mixup_prob", "mixup_switch_prob")
-_AT_LEAST_0 = ("epochs", "color_jitter", "mixup", "cutmix", "layer_decay", "warmup_lr", "pad", "momentum", "frame_rate")
+_AT_LEAST_0 = ("epochs", "color_jitter", "mixup", "cutmix", "warmup_lr", "pad", "momentum", "frame_rate")
 _WHOLE = {"recount": 1, "frames": 1, "frame_stride": 1, "views": 1, "crops": 1}
 
 
@@ -33,11 +33,12 @@ class VisionTrainConfig(TrainConfig):
             is installed).
         task: Whether the inputs are images or clips.
         model: A name of timm's, its own or ours (test_mamba_nd, mamba_nd_small_patch8_224, simba_small, resnet18).
-        model_options: Further arguments of timm.create_model, such as --model_options.drop_path_rate 0.1.
+        model_options: Further arguments of timm.create_model, such as --model_options.drop_path_rate 0.1. Sizes that
+            the patches do not divide are refused; --model_options.pad_input true has Mamba-ND fill them up.
         pretrained_from: Weights to begin from: a run or model folder, a folder in timm's layout, or a file of weights.
             The head is new where the number of classes differs.
-        img_size: Height and width of the inputs; one number for a square; 0: that of the images where they are small
-            and of one size, else the model's.
+        img_size: Height and width of the inputs, such as [48,64]; one number for a square; 0: that of the images where
+            they are small and of one size, else the model's.
         in_chans: Channels of the inputs; 0: 1 where all images are grey, else 3.
         norm: What inputs are normalised with: the mean and deviation of the training images (data), those of the
             model (model), or auto: the model's where --pretrained_from is given, else the data's.
@@ -75,7 +76,7 @@ class VisionTrainConfig(TrainConfig):
         opt: An optimiser of timm's: adamw, sgd, lamb, lion, ...
         momentum: Of optimisers that have one.
         opt_options: Further arguments of the optimiser.
-        layer_decay: Factor of the learning rate from layer to layer towards the input; 0: none.
+        layer_decay: Factor of the learning rate from layer to layer towards the input, up to 1; 0: none.
         sched: A schedule of timm's: cosine, tanh, poly, step, multistep, wsd, rsqrt, constant or none.
         warmup_lr: Learning rate at the start of the warm-up.
         sched_options: Further arguments of timm's create_scheduler_v2; its epochs are steps here.
@@ -172,7 +173,8 @@ class VisionTrainConfig(TrainConfig):
         _demand("img_size", self.img_size, min(sizes) >= 0 and max(sizes) < 1e5, "at least 0")
         _demand("in_chans", self.in_chans, self.in_chans >= 0, "at least 0")
         _demand("crop_pct", self.crop_pct, 0 <= self.crop_pct <= 1, "between 0 and 1")
-        _demand("ema_decay", self.ema_decay, 0 < self.ema_decay < 1, "between 0 and 1")
+        _demand("ema_decay", self.ema_decay, 0 < self.ema_decay < 1, "above 0 and below 1")
+        _demand("layer_decay", self.layer_decay, 0 <= self.layer_decay <= 1, "between 0 and 1")
         for name in ("scale", "ratio"):
             pair = getattr(self, name)
             _demand(name, pair, 0 < pair[0] <= pair[1] < math.inf, "two numbers above 0, the least first")

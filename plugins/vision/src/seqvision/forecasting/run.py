@@ -42,7 +42,7 @@ from seqvision.forecasting.one_run import (
 )
 from seqvision.forecasting.results import COMPARED, SEASON, Example, ForecastTrainResult, RunScores
 
-_PARTS = ("runs", "baselines")
+_PARTS = ("runs", "baselines", "table.csv")
 Run = Callable[[Job], RunScores | None]
 
 
@@ -64,11 +64,11 @@ def forecast_train(config: ForecastTrainConfig) -> ForecastTrainResult | None:
         raise UserError("seqvision forecast-train runs in one process; start it without torchrun")
     data = open_data(config)
     folder, prints = RunFolder(config.out), {"series": data.series.fingerprint()}
-    _check_parts(folder, config)
+    folder.check_further(_PARTS, config)
     with folder.claim(config, prints):
         say(describe(data))
         if not config.resume:
-            _remove_parts(folder)
+            folder.remove_further(_PARTS)
         folder.begin(config, prints)
         scores = _all(config, data, folder.path, began)
         if scores is None:
@@ -196,29 +196,6 @@ def _examples(config: ForecastTrainConfig, data: Data, folder: Path, scores: lis
         title = f"{data.series.names[column]}, from {when.replace('T', ' ')}"
         examples.append(Example(title, known[:look_back], known[look_back:], shown))
     return examples
-
-
-def _check_parts(folder: RunFolder, config: ForecastTrainConfig) -> None:
-    """Refuse to begin where something lies that would be lost; the core's run folder does not know our parts.
-
-    Raises:
-        UserError: Finished runs, or somebody else's files.
-    """
-    there = [name for name in _PARTS if (folder.path / name).exists()]
-    if config.resume or not there:
-        return
-    if not folder.holds_run:
-        raise UserError(f"{folder} holds no run, but {there[0]}, which one would write; choose another --out")
-    if not config.overwrite:
-        raise UserError(f"{folder} already holds a run; add --resume or --overwrite, or choose another --out")
-
-
-def _remove_parts(folder: RunFolder) -> None:
-    with told(folder.path):
-        for name in _PARTS:
-            if (folder.path / name).is_dir():
-                shutil.rmtree(folder.path / name)
-        (folder.path / "table.csv").unlink(missing_ok=True)
 
 
 def _take_models(folder: RunFolder, config: ForecastTrainConfig, scores: list[RunScores]) -> None:

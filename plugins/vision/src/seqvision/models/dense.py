@@ -23,6 +23,7 @@ from seqsuite.errors import UserError, unknown_name
 from seqsuite.models.base import Model
 from seqsuite.models.configs import round_up
 from seqvision.configs.dense import DenseModelConfig
+from seqvision.models.image_model import arguments_of, strange_argument
 
 
 class PixelNorm(nn.LayerNorm):
@@ -240,4 +241,5 @@ def _create(name: str, options: dict[str, Any], size: tuple[int, int] | None) ->
             return timm.create_model(name, **options)
     except (TypeError, ValueError, AssertionError, ArithmeticError, RuntimeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"backbone {name!r} cannot be built with {options | given}: {reason}") from error
+        hint = strange_argument(error, lambda: arguments_of(name))
+        raise UserError(f"backbone {name!r} cannot be built with {options | given}: {reason}{hint}") from error

@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import timm
+import torch
 from torch import Tensor, nn
 
-from seqsuite.errors import UserError, unknown_name
+from seqsuite.errors import UserError, suggest, unknown_name
 from seqsuite.models.base import Model
 from seqvision.configs.models import ImageModelConfig
 from seqvision.models.mamba_nd import CLIP_SIZES  # importing the package fills timm's registry
@@ -133,20 +136,68 @@ def build_net(config: ImageModelConfig, **more: Any) -> nn.Module:
     Raises:
         UserError: The architecture refuses an option or the size.
     """
-    arguments: dict[str, Any] = {**config.options, **more, "in_chans": config.in_chans}
-    says = data_config(config.architecture)
-    if says["fixed_input_size"] and config.img_size != tuple(says["input_size"][1:]):
-        height = config.img_size
-        arguments.setdefault("img_size", height[0] if len(height) == 1 else height)
+    arguments: dict[str, Any] = {**size_argument(config), **config.options, **more, "in_chans": config.in_chans}
     try:
-        return timm.create_model(config.architecture, num_classes=config.num_classes, **arguments)
+        return _create(config, arguments)
     except UserError:
         raise
     except (TypeError, ValueError, AssertionError, RuntimeError, KeyError) as error:
         if not _of_options(error, arguments):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{config.architecture} with {_shown(arguments)}: {reason}") from error
+        hint = strange_argument(error, lambda: arguments_of(config.architecture))
+        raise UserError(f"{config.architecture} with {_shown(arguments)}: {reason}{hint}") from error
+
+
+def size_argument(config: ImageModelConfig) -> dict[str, Any]:
+    """Return the argument that builds an architecture for a config's size; empty where that is its own size.
+
+    An architecture without a size of its own, such as a convolutional network, knows no such argument.
+    """
+    size = config.img_size
+    if not size or size == tuple(data_config(config.architecture)["input_size"][1:]):
+        return {}
+    return {"img_size": size}
+
+
+def _create(config: ImageModelConfig, arguments: dict[str, Any]) -> nn.Module:
+    """Call timm; leave the size out where the architecture does not take it and nobody asked for it."""
+    try:
+        return timm.create_model(config.architecture, num_classes=config.num_classes, **arguments)
+    except TypeError as error:
+        if strange_name(error) != "img_size" or "img_size" in config.options:
+            raise
+    kept = {name: value for name, value in arguments.items() if name != "img_size"}
+    return timm.create_model(config.architecture, num_classes=config.num_classes, **kept)
+
+
+def takes_size(net: nn.Module) -> bool:
+    """Return whether a model is built for a size: whether its class has the argument `img_size`."""
+    return "img_size" in inspect.signature(type(net)).parameters
+
+
+def strange_name(error: Exception) -> str:
+    """Return the argument that a call did not know, from its TypeError; empty where it failed on something else."""
+    found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+    return found[1] if found else ""
+
+
+def strange_argument(error: Exception, known: Callable[[], Iterable[str]]) -> str:
+    """Return near names of an argument that a call did not know; empty where it failed on something else."""
+    name = strange_name(error)
+    return f".{suggest(name, known())}" if name else ""
+
+
+def trial_model(architecture: str) -> nn.Module:
+    """Build an architecture as it is, on no device: to see what it is."""
+    with torch.device("meta"):
+        return timm.create_model(architecture)
+
+
+def arguments_of(architecture: str) -> set[str]:
+    """Return the arguments that an architecture's class takes, without those that its caller gives."""
+    taken = {"self", "device", "dtype", "kwargs", "num_classes", "in_chans"}
+    return set(inspect.signature(type(trial_model(architecture))).parameters) - taken
 
 
 def _of_options(error: Exception, arguments: dict[str, Any]) -> bool:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from timm.layers import calculate_drop_path_rates, get_device_dtype
 from timm.models._features import feature_take_indices
-from timm.models._input import update_model_args, update_model_input_size
-from timm.models._manipulate import checkpoint
 from torch import Tensor, nn
 
 from seqsuite.backbones.grid import ScanOrder
 from seqsuite.errors import UserError, unknown_name
 from seqsuite.mixers.base import Mixer
+from seqvision.models.mamba_nd_body import GridBody
 from seqvision.models.mamba_nd_parts import (
     GridPatchEmbed,
     MambaNDBlock,
     Size,
     make_mixers,
-    resample_positions,
     settled_orders,
     settled_sizes,
 )
@@ -29,7 +26,7 @@ from seqvision.models.mamba_nd_parts import (
 POOLS = ("", "avg", "max")
 
 
-class MambaND(nn.Module):
+class MambaND(GridBody):
     """Mamba-ND: patches, positions, blocks that scan in changing orders, pool and classify.
 
     Args:
@@ -88,42 +85,29 @@ class MambaND(nn.Module):
         device: Any = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__()
-        dd: dict[str, Any] = {"device": device, "dtype": dtype}
         image, patch = settled_sizes(img_size, patch_size)
         _check(depth, merge_after, update_interval, global_pool)
-        self.ndim = len(image)
-        self.num_classes, self.in_chans, self.global_pool = num_classes, in_chans, global_pool
-        self.num_features = self.head_hidden_size = self.embed_dim = embed_dim
-        self.output_fmt = "NHWC"
-        self.grad_checkpointing = False
-        self.update_interval = update_interval
-
-        pad = self.ndim != 3 if pad_input is None else pad_input
-        self.patch_embed = GridPatchEmbed(image, patch, in_chans, embed_dim, pad=pad, **dd)
-        self.pos_embed = nn.Parameter(torch.empty(1, *self.patch_embed.grid_size, embed_dim, **dd))
-        self.pos_drop = nn.Dropout(pos_drop_rate)
-        self.blocks = _blocks(
-            embed_dim,
-            settled_orders(orders, self.ndim),
-            make_mixers(mixer, depth, embed_dim, mixer_options or {}, **dd),
-            merge_after,
-            drop=proj_drop_rate,
-            drop_path=drop_path_rate,
-            skip=update_interval == 1,
+        dd: dict[str, Any] = {"device": device, "dtype": dtype}
+        pad = len(image) != 3 if pad_input is None else pad_input
+        super().__init__(
+            GridPatchEmbed(image, patch, in_chans, embed_dim, pad=pad, **dd),
+            _blocks(
+                settled_orders(orders, len(image)),
+                make_mixers(mixer, depth, embed_dim, mixer_options or {}, **dd),
+                merge_after,
+                drop_path=drop_path_rate,
+                block={"dim": embed_dim, "drop": proj_drop_rate, "skip": update_interval == 1, **dd},
+            ),
+            update_interval=update_interval,
+            pos_drop_rate=pos_drop_rate,
+            final_norm=final_norm,
             **dd,
         )
-        self.feature_info = [
-            {"num_chs": embed_dim, "module": f"blocks.{index}", "reduction": max(patch) * 2**merges}
-            for index in range(depth)
-            for merges in [sum(place < index for place in merge_after)]
-        ]
-        self.norm = nn.LayerNorm(embed_dim, eps=1e-6, **dd) if final_norm else nn.Identity()
+        self.num_classes, self.in_chans, self.global_pool = num_classes, in_chans, global_pool
         self.fc_norm = nn.LayerNorm(embed_dim, eps=fc_norm_eps, **dd) if fc_norm else nn.Identity()
         self.head_drop = nn.Dropout(drop_rate)
         self.head = self._classifier(num_classes, **dd)
-        nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        self._mark()
+        self.draw_positions()
 
     def _classifier(self, num_classes: int, **dd: Any) -> nn.Module:
         """Return a classifier that starts close to zero, as published."""
@@ -134,21 +118,6 @@ class MambaND(nn.Module):
         nn.init.zeros_(head.bias)
         return head
 
-    def _mark(self) -> None:
-        """Tell the suite's optimiser that positions do not decay; a mixer marks its own parameters."""
-        self.pos_embed._no_weight_decay = True  # type: ignore[attr-defined]
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Mark the parameters of a copy: torch copies parameters without their attributes."""
-        super().__setstate__(state)
-        self._mark()
-
-    @torch.jit.ignore
-    def no_weight_decay(self) -> set[str]:
-        """Return the names of the parameters that an optimiser must not decay."""
-        mixers = [(name, module) for name, module in self.named_modules() if isinstance(module, Mixer)]
-        return {"pos_embed"} | {f"{name}.{own}" for name, module in mixers for own in sorted(module.no_decay)}
-
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Return the patterns that group parameters by depth, for layer-wise learning rates."""
@@ -156,11 +125,6 @@ class MambaND(nn.Module):
             "stem": r"^pos_embed|^patch_embed",
             "blocks": [(r"^blocks\.(\d+)", None), (r"^norm|^fc_norm", (99999,))],
         }
-
-    @torch.jit.ignore
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Keep each block's input only and run the block again in the backward pass."""
-        self.grad_checkpointing = enable
 
     @torch.jit.ignore
     def get_classifier(self) -> nn.Module:
@@ -174,90 +138,6 @@ class MambaND(nn.Module):
             self.global_pool = global_pool
         self.num_classes = num_classes
         self.head = self._classifier(num_classes, **get_device_dtype(self)).train(self.training)
-
-    def set_input_size(self, img_size: Size | None = None, patch_size: Size | None = None) -> None:
-        """Resample the positions to another size of input, so that it is not done at every call.
-
-        Args:
-            img_size: The new size; one number is for all axes, and of fewer numbers than axes the last axes take
-                them. None: as it is.
-            patch_size: Must stay as it is.
-
-        Raises:
-            UserError: Another patch size, or too many numbers.
-        """
-        embed = self.patch_embed
-        if patch_size is not None and settled_sizes(embed.img_size, patch_size)[1] != embed.patch_size:
-            raise UserError(f"set_input_size: the patches of {embed.patch_size} cannot be changed, got {patch_size}")
-        if img_size is not None:
-            given = (img_size,) * self.ndim if isinstance(img_size, int) else tuple(img_size)
-            kept = embed.img_size[: self.ndim - len(given)]
-            embed.img_size = settled_sizes((*kept, *given), embed.patch_size)[0]
-        old = self.pos_embed
-        with torch.no_grad():
-            table = resample_positions(old, embed.grid_size)
-        if table is not old:
-            self.pos_embed = nn.Parameter(table, requires_grad=old.requires_grad)
-            self._mark()
-        if self.ndim == 2:
-            update_model_input_size(self, embed.img_size)
-        else:  # timm's own record is for images
-            update_model_args(self, img_size=embed.img_size)
-
-    def _embed(self, x: Tensor) -> Tensor:
-        x = self.patch_embed(x)
-        return self.pos_drop(x + resample_positions(self.pos_embed, x.shape[1:-1]))
-
-    def _block(self, index: int, x: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:
-        """Run one block on the features; return the new ones and what the next block of the group reads."""
-        block = self.blocks[index]
-        run: Any = partial(checkpoint, block) if self.grad_checkpointing else block
-        if self.update_interval == 1:
-            x = run(x)
-            return x, x
-        x = x + run(start)
-        return x, x if (index + 1) % self.update_interval == 0 else start
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Return the features of (B, C, *size): (B, *grid, D)."""
-        x = start = self._embed(x)
-        for index in range(len(self.blocks)):
-            x, start = self._block(index, x, start)
-        return self.norm(x)
-
-    def forward_intermediates(
-        self,
-        x: Tensor,
-        indices: int | Sequence[int] | None = None,
-        norm: bool = False,
-        stop_early: bool = False,
-        output_fmt: Literal["NCHW", "NHWC"] = "NCHW",
-        intermediates_only: bool = False,
-    ) -> Any:
-        """Run the model and return features from within.
-
-        Args:
-            x: (B, C, *size).
-            indices: Blocks whose outputs are returned: the last n, or these; None: all.
-            norm: Normalise them as the final ones.
-            stop_early: Do not run further than the last of them.
-            output_fmt: "NCHW" for (B, D, *grid), "NHWC" for (B, *grid, D).
-            intermediates_only: Return only them.
-
-        Returns:
-            The features (B, *grid, D) and the list of intermediate ones, or the list alone.
-        """
-        if output_fmt not in ("NCHW", "NHWC"):
-            raise ValueError(f"output_fmt must be NCHW or NHWC, not {output_fmt!r}")
-        take, last = feature_take_indices(len(self.blocks), indices)  # type: ignore[arg-type]
-        intermediates = []
-        x = start = self._embed(x)
-        for index in range(last + 1 if stop_early else len(self.blocks)):
-            x, start = self._block(index, x, start)
-            if index in take:
-                y = self.norm(x) if norm else x
-                intermediates.append(y.movedim(-1, 1).contiguous() if output_fmt == "NCHW" else y)
-        return intermediates if intermediates_only else (self.norm(x), intermediates)
 
     def prune_intermediate_layers(
         self, indices: int | Sequence[int] = 1, prune_norm: bool = False, prune_head: bool = True
@@ -288,27 +168,22 @@ class MambaND(nn.Module):
         x = self.head_drop(x)
         return x if pre_logits else self.head(x)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Classify (B, C, *size): (B, num_classes)."""
-        return self.forward_head(self.forward_features(x))
-
 
 def _blocks(
-    dim: int,
     cycle: Sequence[ScanOrder],
     mixers: Sequence[Mixer],
     merge_after: Sequence[int],
     *,
     drop_path: float,
-    **shared: Any,
-) -> nn.ModuleList:
+    block: Mapping[str, Any],
+) -> list[MambaNDBlock]:
     """Return a block around every mixer, with the orders in turn and drop path rising from 0 to `drop_path`."""
     drop_paths: Any = calculate_drop_path_rates(drop_path, len(mixers))
     blocks = []
     for index, mixer in enumerate(mixers):
         order, merge = cycle[index % len(cycle)], index - 1 in merge_after
-        blocks.append(MambaNDBlock(dim, order, mixer, drop_path=drop_paths[index], merge=merge, **shared))
-    return nn.ModuleList(blocks)
+        blocks.append(MambaNDBlock(order=order, mixer=mixer, drop_path=drop_paths[index], merge=merge, **block))
+    return blocks
 
 
 def _check(depth: int, merge_after: Sequence[int], update_interval: int, global_pool: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from seqsuite.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from seqvision.segmentation.losses import enet_weights, soft_dice
     from seqvision.segmentation.predict import segment
     from seqvision.segmentation.results import Segmented, TrainedSegmentation
     from seqvision.segmentation.scores import PixelScores, confusion, pixel_scores
@@ -24,14 +25,17 @@ __all__ = [
     "Segmented",
     "TrainedSegmentation",
     "confusion",
+    "enet_weights",
     "pixel_scores",
     "segment",
     "segment_train",
+    "soft_dice",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "losses": ["enet_weights", "soft_dice"],
         "predict": ["segment"],
         "results": ["Segmented", "TrainedSegmentation"],
         "scores": ["PixelScores", "confusion", "pixel_scores"],

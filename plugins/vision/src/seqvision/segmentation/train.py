@@ -14,18 +14,19 @@ from seqsuite.errors import UserError
 from seqsuite.models import model_config
 from seqsuite.training import FitResult, Interrupted, RunFolder, fit, say, seed_everything
 from seqsuite.training.run_folder import process_rank
-from seqvision.configs.dense import DenseModelConfig, WeatherModelConfig
+from seqvision.configs.dense import DenseModelConfig, WeatherModelConfig, chosen
 from seqvision.configs.segment_train import SegmentTrainConfig
 from seqvision.data.masks import FoundMasks
 from seqvision.models.dense import DenseModel
 from seqvision.segmentation.inputs import Masked, Part, open_parts, resized, to_input
+from seqvision.segmentation.losses import enet_weights
 from seqvision.segmentation.results import SHOWN, TrainedSegmentation, write_run
 from seqvision.segmentation.scores import confusion, pixel_scores
 from seqvision.segmentation.task import Segmentation
 
 _HALF = (0.5, 0.5, 0.5)
 _COUNTED = 500
-"""Training images that say which class is the most frequent."""
+"""Training images that say how frequent the classes are."""
 
 
 def segment_train(config: SegmentTrainConfig) -> TrainedSegmentation | None:
@@ -54,7 +55,10 @@ def segment_train(config: SegmentTrainConfig) -> TrainedSegmentation | None:
     counts = ", ".join(f"{len(part):,} for {name}" for name, part in parts.items())
     say(f"images: {counts}; {len(found.classes)} classes; model: {model.num_parameters():,} parameters")
     train, valid = Masked(parts["train"], config, train=True), Masked(parts["valid"], config, train=False)
-    task = Segmentation(model, config, ignore=config.ignore)
+    weights = None
+    if config.class_weights == "enet":
+        weights = enet_weights(count_pixels(parts["train"], len(found.classes), config.ignore))
+    task = Segmentation(model, config, weights=weights)
     done = fit(task, train, valid, config, inputs=fingerprints, export="best", report=False)
     if process_rank() != 0:
         return None
@@ -69,7 +73,10 @@ def segment_train(config: SegmentTrainConfig) -> TrainedSegmentation | None:
 
 def make_model(config: SegmentTrainConfig, classes: tuple[str, ...]) -> DenseModel:
     """Build the model for these classes; images from 0 to 1 are centred as timm's transformers have it."""
-    options = {"mean": _HALF, "std": _HALF, **config.model_options}
+    known = model_config(config.model)
+    assert isinstance(known, DenseModelConfig)
+    # The size is the user's choice here: one that the patch divides costs nothing, and padding is for who asks for it.
+    options = {"mean": _HALF, "std": _HALF, "padding": "refuse", **chosen(known, config.model_options)}
     facts = {"num_classes": len(classes), "class_names": classes, "size": config.size, "in_chans": 3}
     model = seqsuite.create_model(config.model, **options, **facts)
     assert isinstance(model, DenseModel)
@@ -112,7 +119,7 @@ def measure(
             if len(shown["picture"]) < SHOWN:
                 for name, array in zip(shown, (picture, mask, guess), strict=True):
                     shown[name].append(array)
-    usual = _most_frequent(parts["train"], classes, config.ignore)
+    usual = int(count_pixels(parts["train"], classes, config.ignore).argmax())
     plain = np.zeros_like(matrix)
     plain[:, usual] = matrix.sum(1)
     result = TrainedSegmentation(
@@ -133,9 +140,10 @@ def measure(
     return result
 
 
-def _most_frequent(part: Part, classes: int, ignore: int) -> int:
+def count_pixels(part: Part, classes: int, ignore: int) -> np.ndarray:
+    """Return the pixels (K,) of each class in the first images of a part."""
     counts = np.zeros(classes, np.int64)
     for index in range(min(len(part), _COUNTED)):
         mask = part[index][1]
         counts += np.bincount(mask[mask != ignore].ravel(), minlength=classes)
-    return int(counts.argmax())
+    return counts

@@ -25,7 +25,7 @@ from seqsuite.models.files import load_weights
 from seqsuite.models.published import find_weights, own_folder, read_json, read_weights
 from seqsuite.models.transfer import Transfer, free_folder, write_published
 from seqvision.configs.models import SIZES, ImageModelConfig
-from seqvision.models.image_model import ImageModel, data_config, settled
+from seqvision.models.image_model import ImageModel, data_config, settled, size_argument, takes_size, trial_model
 from seqvision.models.mamba_nd import CLIP_SIZES
 from seqvision.training.models import filtered
 
@@ -56,7 +56,7 @@ def export_checkpoint(source: str | Path, out: str | Path, *, overwrite: bool = 
     inputs |= {"crop_pct": config.crop_pct, "crop_mode": config.crop_mode}
     said["pretrained_cfg"] = {**inputs, "input_size": (config.in_chans, *config.img_size)}
     with tempfile.TemporaryDirectory() as aside:
-        save_for_hf(model.net, aside, model_config=said, model_args=_arguments(config), safe_serialization=True)
+        save_for_hf(model.net, aside, model_config=said, model_args=_arguments(model), safe_serialization=True)
         described = json.loads((Path(aside) / "config.json").read_text(encoding="utf-8"))
     if config.clip:
         described[_CLIP] = dict(config.clip)
@@ -94,9 +94,10 @@ def import_checkpoint(
     weights = find_weights(path)
     state = read_weights(weights)
     config = _described(path if path.is_dir() else path.parent, model, path.is_dir())
-    config = dataclasses.replace(config, options={**config.options, **(model_options or {})})
     if img_size:
-        config = dataclasses.replace(config, img_size=tuple(img_size))
+        options = {name: value for name, value in config.options.items() if name != "img_size"}
+        config = dataclasses.replace(config, img_size=tuple(img_size), options=options)
+    config = dataclasses.replace(config, options={**config.options, **(model_options or {})})
     names = _names(classes) if classes else config.classes
     config = settled(dataclasses.replace(config, classes=()))
     state, config = _counted(state, config)
@@ -111,13 +112,11 @@ def import_checkpoint(
     return _transfer(source, folder, made, notes)
 
 
-def _arguments(config: ImageModelConfig) -> dict[str, Any]:
+def _arguments(model: ImageModel) -> dict[str, Any]:
     """Return the arguments with which timm builds the model again."""
-    arguments: dict[str, Any] = {**config.options, "in_chans": config.in_chans}
-    says = data_config(config.architecture)
-    if says["fixed_input_size"] and config.img_size != tuple(says["input_size"][1:]):
-        arguments["img_size"] = list(config.img_size)
-    return arguments
+    config = model.config
+    size = size_argument(config) if takes_size(model.net) else {}
+    return {**{name: list(value) for name, value in size.items()}, **config.options, "in_chans": config.in_chans}
 
 
 def _described(folder: Path, model: str, whole: bool) -> ImageModelConfig:
@@ -140,8 +139,8 @@ def _as_said(raw: dict[str, Any], architecture: str) -> ImageModelConfig:
     size = tuple(int(length) for length in said.get("input_size") or ())
     if architecture in CLIP_SIZES and len(size) == 3:  # as timm itself writes it, without the frames
         size = (size[0], CLIP_SIZES[architecture][0], *size[1:])
-    for name in ("img_size", "num_classes"):
-        arguments.pop(name, None)
+    arguments.pop("num_classes", None)
+    _keep_table(architecture, arguments, size[1:])
     labels = raw.get("label_names") or ()
     channels = int(arguments.pop("in_chans", size[0] if size else 3))
     colours = {name: tuple(float(value) for value in said.get(name, ())) for name in ("mean", "std")}
@@ -158,6 +157,21 @@ def _as_said(raw: dict[str, Any], architecture: str) -> ImageModelConfig:
         clip=dict(raw.get(_CLIP, {})),
         **{name: values if len(values) == channels else () for name, values in colours.items()},
     )
+
+
+def _keep_table(architecture: str, arguments: dict[str, Any], size: tuple[int, ...]) -> None:
+    """Leave `img_size` among the arguments only where positions are of another size than the inputs.
+
+    Models that resample them at every call are published so; they stay exact with the table that they have.
+    """
+    says = data_config(architecture)
+    own = tuple(says["input_size"][1:])
+    given = arguments.pop("img_size", None)
+    if says["fixed_input_size"] or not size:
+        return
+    table = own if given is None else (given,) * len(size) if isinstance(given, int) else tuple(given)
+    if table != size and takes_size(trial_model(architecture)):
+        arguments["img_size"] = table
 
 
 def _counted(state: dict[str, Any], config: ImageModelConfig) -> tuple[dict[str, Any], ImageModelConfig]:

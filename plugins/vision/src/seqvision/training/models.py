@@ -24,6 +24,7 @@ from seqvision.configs.models import SIZES, ImageModelConfig
 from seqvision.configs.train import VisionTrainConfig
 from seqvision.data.labelled import Labelled
 from seqvision.models.image_model import ImageModel, is_architecture
+from seqvision.models.mamba_nd import MambaND
 
 _PREFIX = "net."
 
@@ -92,17 +93,22 @@ def check_inputs(model: ImageModel) -> None:
 
 
 def _check_patches(model: ImageModel) -> None:
-    """Refuse a size of which the rows and columns beyond the last whole patch would be cut off in silence."""
+    """Refuse a size that patches do not divide: what lies beyond the last whole one would be cut off, or filled up.
+
+    Both change the picture in silence; an option of the model that asks for padding makes it no silence.
+    """
     embed = getattr(model.net, "patch_embed", None)
     patch, size = getattr(embed, "patch_size", None), model.config.img_size
-    if patch is None or getattr(embed, "pad", False) or getattr(embed, "dynamic_img_pad", False):
+    if patch is None or model.config.options.get("pad_input") or getattr(embed, "dynamic_img_pad", False):
         return
     patch = (patch,) * len(size) if isinstance(patch, int) else tuple(patch)
     if len(patch) == len(size) and any(length % part for length, part in zip(size, patch, strict=True)):
         cut, whole = " x ".join(map(str, patch)), " x ".join(map(str, size))
         way = "--img_size" if len(size) == 2 else "--img_size or --frames"
+        pads = ", or fill up with --model_options.pad_input true" if isinstance(model.net, MambaND) else ""
         raise UserError(
-            f"{model.config.architecture} cuts inputs into patches of {cut}: {whole} is no multiple; change {way}"
+            f"{model.config.architecture} cuts inputs into patches of {cut}: {whole} is no multiple; change {way} or "
+            f"--model_options.patch_size{pads}"
         )
 
 

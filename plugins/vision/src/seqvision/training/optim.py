@@ -10,14 +10,14 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from timm.optim import create_optimizer_v2, get_optimizer_info, list_optimizers
+from timm.optim import create_optimizer_v2, get_optimizer_class, get_optimizer_info, list_optimizers
 from timm.scheduler import create_scheduler_v2
 from timm.scheduler.scheduler import Scheduler
 from torch.optim import Optimizer
 
 from seqsuite.errors import UserError, suggest, unknown_name
 from seqvision.configs.train import VisionTrainConfig
-from seqvision.models.image_model import ImageModel
+from seqvision.models.image_model import ImageModel, strange_argument
 
 SCHEDULES = ("cosine", "tanh", "step", "multistep", "poly", "wsd", "rsqrt", "constant", "none")
 _OURS = {"optimizer", "sched", "num_epochs", "min_lr", "warmup_lr", "warmup_epochs", "warmup_prefix"}
@@ -51,7 +51,8 @@ def make_optimizer(model: ImageModel, config: VisionTrainConfig) -> Optimizer:
         )
     except (TypeError, ValueError, ImportError, AssertionError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"--opt {config.opt} cannot be used: {reason}") from error
+        hint = strange_argument(error, lambda: inspect.signature(get_optimizer_class(config.opt, False)).parameters)
+        raise UserError(f"--opt {config.opt} cannot be used: {reason}{hint}") from error
 
 
 def make_schedule(optimizer: Optimizer, config: VisionTrainConfig) -> Scheduler | None:

@@ -49,7 +49,11 @@ class TrainResult(TableView):
 
     def table(self) -> dict[str, Any]:
         """Return the figures by name."""
-        return {**({} if self.test is None else self.test.table()), **self.fit.table()}
+        facts, rate = self.fit.table(), self.fit.tokens_per_second
+        # A run that ends as its clock begins has no rate.
+        rates = {f"{self.data.unit}s per second": rate} if rate else {}
+        facts = {name: value for name, value in facts.items() if name != "tokens per second"}
+        return {**({} if self.test is None else self.test.table()), **rates, **facts}
 
     def figure(self) -> Figure | None:
         """Draw the confusion matrix of the test."""
@@ -58,6 +62,7 @@ class TrainResult(TableView):
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         facts = {"folder": str(self.fit.folder), "steps": self.fit.steps, "seconds": round(self.fit.seconds, 2)}
+        facts |= {f"{self.data.unit}s_per_second": round(self.fit.tokens_per_second, 2)}
         facts |= {"finished": self.fit.reason == "finished", "metrics": self.fit.metrics}
         return facts | {"test": None if self.test is None else self.test.to_dict()}
 
@@ -84,11 +89,11 @@ def train(config: VisionTrainConfig) -> TrainResult:
     seed_everything(config.seed)
     model = make_model(config, data)
     note = begin_from(model, config.pretrained_from) if config.pretrained_from and not config.resume else ""
+    task = ClassifyInputs(model, config, unit=data.unit)
+    make_schedule(make_optimizer(model, config), config)  # refused here, while there is nothing yet to be lost
     for line in (data.describe(), *data.notes, note):
         if line:
             say(line)
-    task = ClassifyInputs(model, config, unit=data.unit)
-    make_schedule(make_optimizer(model, config), config)  # refused here, while there is nothing yet to be lost
     try:
         done = fit(
             task,

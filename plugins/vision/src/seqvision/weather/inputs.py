@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 
 from seqsuite.data.order import ShuffledOrder
 from seqsuite.errors import UserError
-from seqvision.configs.dense import WeatherModelConfig
+from seqsuite.models import model_config
+from seqvision.configs.dense import WeatherModelConfig, chosen
 from seqvision.configs.weather_train import WeatherTrainConfig
 from seqvision.data.gridded import Grid, open_grid
 from seqvision.data.gridded_times import PHASES
@@ -146,7 +147,9 @@ def read_grid(config: WeatherTrainConfig) -> Grid:
 
 
 def model_overrides(config: WeatherTrainConfig, grid: Grid) -> dict[str, object]:
-    """Return the fields of the model's config that follow from the data."""
+    """Return the fields of the model's config that follow from the data and the flags."""
+    known = model_config(config.model)
+    assert isinstance(known, WeatherModelConfig)
     step = abs(float(grid.longitude[1] - grid.longitude[0]))
     around = bool(np.allclose(np.abs(np.diff(grid.longitude)), step, rtol=1e-3))
     around = around and abs(step * len(grid.longitude) - 360) < step / 2
@@ -165,5 +168,5 @@ def model_overrides(config: WeatherTrainConfig, grid: Grid) -> dict[str, object]
         "phases": PHASES[config.climatology],
         "wrap": wrap,
         **({} if wrap else {"margin": 0}),
-        **config.model_options,
+        **chosen(known, config.model_options),
     }

@@ -1,0 +1,67 @@
+"""`seqrl convert-data` there and back."""
+
+from __future__ import annotations
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from seqrl.cli import main
+from seqrl.data import open_episodes
+
+
+@pytest.fixture
+def log(tmp_path):
+    path = tmp_path / "log.npz"
+    generator = np.random.default_rng(0)
+    np.savez(
+        path,
+        obs=generator.normal(size=(6, 4)).astype("f4") / 100,
+        actions=np.array([[0], [1], [1], [0], [0], [1]]),
+        rewards=np.ones(6, dtype="f4"),
+        episode_starts=np.array([True, False, False, True, False, False]),
+    )
+    return path
+
+
+def test_there_and_back(log, tmp_path, capsys):
+    first = open_episodes(log)
+    source = log
+    for number, kind in enumerate(("d4rl", "minari-arrow", "minari-hdf5", "d4rl")):
+        out = tmp_path / f"step{number}"
+        assert main(["convert-data", str(source), str(out), "--format", kind, "--json"]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert (told["episodes"], told["steps"], told["format"]) == (2, 6, kind)
+        source = out
+    assert open_episodes(source).fingerprint == first.fingerprint
+    with h5py.File(source) as file:
+        assert file["rewards"].dtype == np.float32
+
+
+def test_environment_goes_along(log, tmp_path, capsys):
+    assert main(["convert-data", str(log), str(tmp_path / "set"), "--env", "CartPole-v1"]) == 0
+    assert "wrote" in capsys.readouterr().out
+    import minari
+
+    environment = minari.MinariDataset(tmp_path / "set" / "data").recover_environment()
+    assert environment.spec.id == "CartPole-v1"
+
+
+def test_errors(log, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["convert-data", str(log), str(out), "--format", "d4rl"]) == 0
+    for arguments, words in (
+        ([str(log), str(out), "--format", "d4rl"], "give --overwrite"),
+        ([str(log), str(out), "--format", "minari-hdf5", "--overwrite"], "other than a Minari set"),
+        ([str(tmp_path / "lgo.npz"), str(out)], "Did you mean"),
+        ([str(log), "minari:x-v0", "--format", "d4rl"], "a D4RL file has a path"),
+        ([str(log), str(out), "--format", "csv"], "csv"),
+    ):
+        capsys.readouterr()
+        assert main(["convert-data", *arguments]) == 2
+        told = capsys.readouterr().err
+        assert words in told
+        assert told.count("\n") == 1
+    assert len(open_episodes(out)) == 2
