@@ -5,7 +5,7 @@
 
 Sizes and search are the published ones; the weights are random, which changes what is planned and not how much is
 computed, but for one thing: equal beginnings of plans are read once, and how many there are depends on the weights
-(`distinct` counts them). The plain planner recomputes the whole window of every candidate for every token, as the
+(`distinct_parents` tells it). The plain planner recomputes the whole window of every candidate for every token, as the
 published one does. It takes minutes per action, so unless --full is given some of its calls are timed, spread over the
 plan, and the rest is interpolated by the tokens of each call.
 
@@ -116,7 +116,7 @@ class PlainCost:
 
 
 def distinct(plan: Plan, built: tuple[Any, ...]) -> float:
-    """Return the share of candidates kept per row whose parent nobody else has, averaged over rows."""
+    """Return how many different parents the plans kept after a row have, by their number; averaged over rows."""
     width = built[3].beam_width
     shares = [len(set((kept[0] % width).tolist())) / kept.shape[1] for kept in plan.kept[1:]]
     return sum(shares) / len(shares) if shares else 1.0

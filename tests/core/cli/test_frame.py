@@ -41,6 +41,7 @@ class TrainConfig(Shared):
         model_options: Options of the model.
         deep: Options below options.
         betas: Two numbers.
+        size: One number, or two.
         fail: How to fail.
     """
 
@@ -48,6 +49,7 @@ class TrainConfig(Shared):
     model_options: dict[str, int | float | str | bool] = field(default_factory=dict)
     deep: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.95)
+    size: int | tuple[int, int] = 0
     fail: str | None = None
 
 
@@ -116,6 +118,12 @@ def test_several_numbers_need_no_brackets(program: Plugin) -> None:
     for words in (["--betas", "0.1,0.2"], ["--betas=0.1,0.2"], ["--betas", "[0.1,0.2]"]):
         assert run(program, ["train", *words]) == 0
     assert {seen.betas for seen in SEEN} == {(0.1, 0.2)}
+
+
+@pytest.mark.parametrize(("word", "size"), [("36,40", (36, 40)), ("[36,40]", (36, 40)), ("36", 36)])
+def test_one_number_or_several_with_commas(program: Plugin, word: str, size: object) -> None:
+    assert run(program, ["train", "--size", word]) == 0
+    assert SEEN.pop().size == size  # type: ignore[attr-defined]
 
 
 def test_a_bad_value_in_a_file_or_the_environment_names_its_source(

@@ -362,3 +362,42 @@ def test_mistakes_are_told_in_one_line() -> None:
         make_agent(seqsuite.create_model("mamba_lm_debug"))
     with pytest.raises(UserError, match="a memory is written at their end"):
         make_agent(policy("rate_debug"), context=2)
+
+
+@pytest.mark.parametrize(
+    ("num_envs", "given", "said"),
+    [
+        (None, np.zeros((2, WIDTH)), "one observation is"),
+        (2, np.zeros(WIDTH), "2 observations are"),
+        (2, np.zeros((3, WIDTH)), "2 observations are"),
+        (None, np.array([0, np.nan, 0]), "not finite"),
+        (2, np.full((2, WIDTH), np.inf), "not finite"),
+    ],
+)
+def test_observations_that_are_none_of_its_environments(num_envs: int | None, given: np.ndarray, said: str) -> None:
+    agent = make_agent(policy())
+    agent.reset(1.0, num_envs=num_envs)
+    with pytest.raises(UserError, match=said):
+        agent.act(given)
+
+
+def test_a_row_at_rest_may_show_anything() -> None:
+    agent = make_agent(policy())
+    agent.reset(1.0, num_envs=2)
+    agent.rest([1])
+    agent.act(np.array([[0.0] * WIDTH, [np.nan] * WIDTH]))
+    agent.observe([1.0, np.nan])
+
+
+def test_numbers_that_are_none() -> None:
+    agent = make_agent(policy())
+    for target in ("much", float("nan"), [1.0, float("inf")]):
+        with pytest.raises(UserError, match="target_return"):
+            agent.reset(target, num_envs=2)
+    agent.reset(1.0, num_envs=2)
+    with pytest.raises(UserError, match="rows are 0"):
+        agent.restart([2])
+    seen = make_agent(policy(observation_space=space_to_json(Discrete(WIDTH))))
+    seen.reset(1.0)
+    with pytest.raises(UserError, match="whole number"):
+        seen.act(1.5)

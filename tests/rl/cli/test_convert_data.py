@@ -65,3 +65,31 @@ def test_errors(log, tmp_path, capsys):
         assert words in told
         assert told.count("\n") == 1
     assert len(open_episodes(out)) == 2
+
+
+@pytest.mark.parametrize("kind", ["minari-hdf5", "minari-arrow"])
+def test_paths_may_be_relative(log, tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)
+    assert main(["convert-data", "log.npz", "below/set", "--format", kind]) == 0
+    assert open_episodes("below/set").fingerprint == open_episodes(log).fingerprint
+
+
+def test_the_name_tells_the_format(log, tmp_path, capsys):
+    assert main(["convert-data", str(log), str(tmp_path / "log.hdf5")]) == 0
+    assert "rewards" in h5py.File(tmp_path / "log.hdf5")
+    assert main(["convert-data", str(log), str(tmp_path / "set.hdf5"), "--format", "minari-hdf5"]) == 2
+    assert "a Minari set is a folder" in capsys.readouterr().err
+    assert not (tmp_path / "set.hdf5").exists()
+
+
+@pytest.mark.parametrize("command", [["convert-data", "LOG", "SET"], ["collect", "CartPole-v1", "--out", "SET"]])
+def test_what_lies_beside_a_set_is_not_replaced_with_it(log, tmp_path, capsys, command):
+    folder = tmp_path / "set"
+    assert main(["convert-data", str(log), str(folder)]) == 0
+    (folder / "notes.txt").write_text("weeks of work")
+    names = {"LOG": str(log), "SET": str(folder)}
+    assert main([names.get(word, word) for word in command] + ["--overwrite"]) == 2
+    assert "seqrl: " in capsys.readouterr().err
+    assert (folder / "notes.txt").read_text() == "weeks of work"
+    (folder / "notes.txt").unlink()
+    assert main(["convert-data", str(log), str(folder), "--overwrite"]) == 0

@@ -128,6 +128,7 @@ def test_continuous_actions_beyond_one_have_no_tanh(log, tmp_path, capsys):
         (["--model", "mamba_lm_debug"], "is no policy; give one of behavior_cloning"),
         (["--model", "decision_transformer_atari"], "takes pixels"),
         (["--model_options.contxt", "9"], "Did you mean 'context'"),
+        (["--model", "behavior_cloning_debug", "--model_options.mixer", "mamba"], "'behavior_cloning_debug' 'mixer'"),
         (["--model_options.context", "none"], "context"),
         (["--model_options.context", "41"], "the context of 41 steps is longer than an episode can be, 40 steps"),
         (["--model_options.return_scale", "3"], "use --return_scale"),
@@ -211,3 +212,40 @@ def test_the_real_log_trains_in_seconds(real_data, tmp_path, capsys):
     assert found["data"]["episodes"] == 57
     assert found["steps"] == 20
     assert found["metrics"]["train_loss"] == pytest.approx(0.69, abs=0.05)
+
+
+def test_a_run_does_not_lie_in_its_data(log, tmp_path, capsys):
+    assert main(["convert-data", str(log()), str(tmp_path / "set")]) == 0
+    for out in ("set", "set/run"):
+        assert main(words(tmp_path / "set", "--out", str(tmp_path / out))) == 2
+        assert "lies in the data's own folder" in told(capsys)
+    assert [path.name for path in (tmp_path / "set").iterdir()] == ["data"]
+
+
+def test_a_context_that_nobody_asked_for_fits_short_episodes(log, tmp_path, capsys):
+    path = log((3, 2, 1))
+    assert main(words(path)) == 0
+    assert "the context is 3 steps" in capsys.readouterr().err
+    assert json.loads((tmp_path / "run" / "model" / "config.json").read_text())["context"] == 3
+
+
+def test_more_steps_keep_the_warm_up(log, tmp_path, capsys):
+    path = log()
+    assert main(words(path, "--steps", "20", "--checkpoint_every", "20")) == 0
+    assert main([*words(path, "--steps", "40"), "--resume"]) == 0
+    assert "resuming" in capsys.readouterr().err
+    assert main([*words(path, "--steps", "60", "--warmup", "6"), "--resume"]) == 2
+    assert "warmup: 2.0 -> 6.0" in told(capsys)
+
+
+def test_the_checkpoint_knows_its_environment_with_its_arguments(tmp_path, capsys):
+    maze = ["seqrl/TMaze-v0", "--policy", "scripted", "--episodes", "3", "--env_options.corridor_length", "4"]
+    assert main(["collect", *maze, "--out", str(tmp_path / "maze"), "--reference_episodes", "2"]) == 0
+    assert main(words(tmp_path / "maze")) == 0
+    for flags, length in (([], 6), (["--env_options.corridor_length", "9"], 11)):
+        capsys.readouterr()
+        # No episode of an untrained policy that stands at a wall is longer than the limit of its maze.
+        more = ["--targets", "1", "--episodes", "8", "--temperature", "100", "--json"]
+        assert main(["evaluate", str(tmp_path / "run"), *more, *flags]) == 0
+        lengths = json.loads(capsys.readouterr().out)["targets"][0]["lengths"]
+        assert max(lengths) == length

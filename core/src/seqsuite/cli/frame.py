@@ -237,7 +237,9 @@ def _normalise(arguments: list[str], fields: dict[str, Any]) -> list[str]:
 def _value(text: str, hint: Any) -> str:
     if hint is bool:
         return _BOOLEANS.get(text.lower(), text)
-    if typing.get_origin(hint) is tuple and text and not text.startswith("["):
+    # Of an option that may also be one number, a comma says which is meant.
+    tuples = [kind for kind in (hint, *typing.get_args(hint)) if typing.get_origin(kind) is tuple]
+    if tuples and text and not text.startswith("[") and (tuples[0] is hint or "," in text):
         return f"[{text}]"
     return text
 

@@ -16,6 +16,7 @@ from typing import Any
 from seqrl import convert
 from seqrl.configs.models import DecisionTransformerConfig
 from seqrl.models.decision_transformer import DecisionTransformer
+from seqrl.scores import bare_name
 from seqsuite.errors import UserError
 from seqsuite.models.base import Model
 from seqsuite.models.create import load_model
@@ -172,6 +173,10 @@ def _environment_facts(data: str, env_id: str) -> tuple[dict[str, Any], list[str
         episodes = open_episodes(data)
         spaces, env_id = (episodes.observation_space, episodes.action_space), env_id or episodes.env_id
         reference, facts["episodes"] = episodes.reference, episodes
+        if env_id == episodes.env_id:
+            from seqrl.training.building import environment_options
+
+            facts["env_options"] = environment_options(episodes)
     elif env_id:
         from seqrl.environments import make_environment
 
@@ -207,7 +212,7 @@ def _numbers(
     elif mean:
         raise UserError("--state_mean: pixels are divided by 255 and have no statistics")
     if return_scale is None:
-        name = str(facts.get("env_id", "")).rpartition("/")[2].partition("-")[0].lower()
+        name = bare_name(str(facts.get("env_id", "")))
         return_scale = 1.0 if layout == "kzl-atari" else _SCALES.get(name, 1000.0)
         notes.append(f"returns are divided by {return_scale:g}, as published; --return_scale says otherwise")
     return facts | {"state_mean": tuple(mean), "state_std": tuple(std), "return_scale": return_scale}

@@ -96,6 +96,15 @@ class Reference:
         return cls(float(fields["minimum"]), float(fields["maximum"]), str(fields["source"])) if fields else None
 
 
+def bare_name(name: str) -> str:
+    """Return the bare beginning of a name in small letters: `mujoco/Hopper-v5` and hopper-medium-v2 are hopper.
+
+    Args:
+        name: Of an environment or a data set.
+    """
+    return name.rpartition("/")[2].partition("-")[0].lower()
+
+
 def d4rl_reference(name: str) -> Reference:
     """Return the references of one of D4RL's data sets.
 

@@ -112,7 +112,7 @@ def encode_observations(space: Space[Any], array: Any) -> NDArray[np.float32]:
 
     Args:
         space: The observation space.
-        array: Observations with any leading axes: an array (..., *S), or a dict or tuple of such arrays for a
+        array: Observations with any leading axes: an array `(..., *S)`, or a dict or tuple of such arrays for a
             Dict or Tuple. An array (..., width) of such a space is taken as flattened already.
 
     Returns:
@@ -151,7 +151,7 @@ def flatten_elements(space: Space[Any], array: Any) -> NDArray[Any]:
 
     Args:
         space: Any space with a fixed number of values.
-        array: (..., *S), or a dict or tuple of such arrays, or (..., width) of a Dict or Tuple.
+        array: `(..., *S)`, or a dict or tuple of such arrays, or (..., width) of a Dict or Tuple.
 
     Returns:
         (..., width).
@@ -231,7 +231,7 @@ def encode_actions(space: Space[Any], array: Any) -> NDArray[Any]:
 
     Args:
         space: Box or Discrete.
-        array: (..., *A) of a Box, (...) of a Discrete.
+        array: `(..., *A)` of a Box, (...) of a Discrete.
 
     Returns:
         (..., width) float32, or (...) int64 choices from 0.
@@ -251,7 +251,7 @@ def decode_actions(space: Space[Any], array: Any, *, clip: bool = False) -> NDAr
         clip: Clip to the bounds of the Box.
 
     Returns:
-        (..., *A) in the type of the space, or (...) integers from its `start`.
+        `(..., *A)` in the type of the space, or (...) integers from its `start`.
     """
     values = np.asarray(array)
     if action_kind(space) == "discrete":
@@ -272,6 +272,8 @@ def _leading_axes(space: Space[Any], values: NDArray[Any]) -> tuple[int, ...]:
 
 
 def _one_hot(indices: NDArray[Any], size: int) -> NDArray[np.int64]:
+    if indices.dtype.kind not in "iub":
+        raise UserError(f"a value of a space of {size} choices must be a whole number, not {indices.dtype}")
     if indices.size and (indices.min() < 0 or indices.max() >= size):
         raise UserError(f"a value of a space of {size} choices is {indices.min()} .. {indices.max()} from its start")
     return np.eye(size, dtype=np.int64)[indices]

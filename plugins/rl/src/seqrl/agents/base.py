@@ -97,9 +97,9 @@ class Agent:
         if target_return is None and self.needs_target:
             raise UserError(f"a {type(self.model).__name__} is told what to reach: give reset(target_return=...)")
         self._single, self.num_envs = num_envs is None, num_envs or 1
+        self.active = np.ones(self.num_envs, dtype=bool)
         self.targets = None if target_return is None else self._rows_of(target_return, "target_return")
         self.generators = [np.random.default_rng(key) for key in _keys(seed, self.num_envs)]
-        self.active = np.ones(self.num_envs, dtype=bool)
         self._acted = False
         self._allocate(self.num_envs)
         self._begin(np.arange(self.num_envs))
@@ -117,8 +117,13 @@ class Agent:
             rows: Their numbers, or a mask (N,) bool.
             target_return: A raw return for each of these rows, or one for all; None: what the row had.
             seed: One for each of these rows; None: the row's generator goes on.
+
+        Raises:
+            UserError: There is no such row.
         """
         rows = _numbers(rows)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < self.num_envs:
+            raise UserError(f"restart(rows): rows are 0 .. {self.num_envs - 1}, not {rows.tolist()}")
         if target_return is not None:
             if self.targets is None:
                 self.targets = np.zeros((self.num_envs, 1))
@@ -149,11 +154,12 @@ class Agent:
             An action of the action space; with a leading N after `reset(num_envs=N)`.
 
         Raises:
-            UserError: The agent was not reset.
+            UserError: The agent was not reset, or this is no observation of its environments, or not finite.
         """
         if not self.num_envs:
             raise UserError("the agent plays no episode yet; begin one with reset()")
         seen = np.asarray(observation) if self.pixels else encode_observations(self.observation_space, observation)
+        self._check_seen(seen)
         actions = self._act(seen[None] if self._single else seen)
         self._acted = True
         done = self.decode(actions[0] if self._single else actions)
@@ -174,13 +180,26 @@ class Agent:
             raise UserError("observe(reward) belongs to an action: call act(observation) first")
         self._observe(self._rows_of(reward, "reward"))
 
+    def _check_seen(self, seen: np.ndarray) -> None:
+        """Refuse encoded observations that are not one for each row, or not finite; rows at rest may show anything."""
+        shape = self.observation_space.shape if self.pixels else seen.shape[-1:]
+        wanted = shape if self._single else (self.num_envs, *(shape or ()))
+        if seen.shape != wanted:
+            count = "one observation is" if self._single else f"{self.num_envs} observations are"
+            raise UserError(f"act(observation): {count} {wanted} when encoded; these are {seen.shape}")
+        if not np.isfinite(seen).all() and not np.isfinite(seen if self._single else seen[self.active]).all():
+            raise UserError("act(observation): an observation is not finite (NaN or infinite)")
+
     def decode(self, actions: np.ndarray) -> Any:
         """Return encoded actions as the environment takes them; a subclass that clips does it here."""
         return decode_actions(self.action_space, actions)
 
     def _rows_of(self, values: Numbers, what: str) -> np.ndarray:
         """Return numbers as (N, R) float64."""
-        array = np.asarray(values, dtype=np.float64)
+        try:
+            array = np.asarray(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise UserError(f"{what} is {values!r}; it must be a number, or several") from None
         if self._single and array.ndim == 1:
             array = array[None]  # R objectives of one environment
         if array.ndim == 0:
@@ -189,6 +208,8 @@ class Agent:
             array = array[:, None]
         if array.ndim != 2 or len(array) != self.num_envs:
             raise UserError(f"{what} has shape {np.shape(values)}; there are {self.num_envs} environments")
+        if not np.isfinite(array[self.active]).all():
+            raise UserError(f"{what} is not finite (NaN or infinite)")
         return array.copy()
 
     def _allocate(self, num_envs: int) -> None:

@@ -13,6 +13,7 @@ def convert_data(config: ConvertDataConfig) -> int:
     from seqrl.data.opening import open_episodes
     from seqsuite.cli.output import print_json
 
+    assert config.format is not None
     episodes = open_episodes(config.data, env_id=config.env, max_episode_steps=config.max_episode_steps)
     path = write_episodes(episodes, config.out, config.format, overwrite=config.overwrite)
     for note in episodes.notes:

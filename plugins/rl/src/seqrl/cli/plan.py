@@ -63,6 +63,7 @@ def _model(config: PlanConfig) -> TrajectoryTransformer:
 def _environment(config: PlanConfig, model: TrajectoryTransformer) -> Iterator[Any]:
     """Give the environment to play; None where an observation was given."""
     from seqrl.environments import make_environment
+    from seqrl.evaluation.run import options_of
     from seqsuite.errors import UserError
 
     if config.observation:
@@ -71,7 +72,7 @@ def _environment(config: PlanConfig, model: TrajectoryTransformer) -> Iterator[A
     env_id = config.env or model.config.env_id
     if not env_id:
         raise UserError(f"{config.checkpoint}: does not say its environment; give --env or --observation")
-    environment = make_environment(env_id)
+    environment = make_environment(env_id, **options_of(model.config, env_id, None))
     try:
         yield environment
     finally:

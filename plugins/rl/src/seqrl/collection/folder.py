@@ -86,7 +86,9 @@ class PartsFolder:
             if begun is None and self.path.exists() and any(path.name != ".lock" for path in self.path.iterdir()):
                 raise UserError(f"{self.shown}.parts exists and holds no collection; choose another --out")
         elif self.out.exists() and not self._replaceable():
-            raise UserError(f"{self.shown} is no data set; --overwrite would delete it: choose another --out")
+            raise UserError(
+                f"{self.shown} is no data set, or holds more; --overwrite would delete it: choose another --out"
+            )
 
     def _clear(self) -> None:
         for old in self.path.iterdir():
@@ -103,7 +105,9 @@ class PartsFolder:
     def _replaceable(self) -> bool:
         """Tell whether what --overwrite would remove is what a collection writes."""
         if self.out.is_dir():
-            return (self.out / "data" / "metadata.json").exists() or not any(self.out.iterdir())
+            from seqrl.data.minari_sets import is_bare_set
+
+            return is_bare_set(self.out) or not any(self.out.iterdir())
         return self.out.suffix in (".hdf5", ".h5")
 
     def finish(self) -> Path | None:

@@ -15,7 +15,7 @@ class ConvertDataConfig:
     Args:
         data: A D4RL file, the folder or id of a Minari set, or an npz log.
         out: The file to write (d4rl), a folder, or minari:ID for a set in Minari's own folder.
-        format: d4rl, minari-hdf5 or minari-arrow.
+        format: d4rl, minari-hdf5 or minari-arrow; left out: d4rl where `out` ends in .hdf5 or .h5, else minari-hdf5.
         env: The environment of the data, where the file does not say it; its spaces are taken and checked against.
         max_episode_steps: Where D4RL files without timeouts are cut.
         overwrite: Replace what is there.
@@ -24,7 +24,7 @@ class ConvertDataConfig:
 
     data: str
     out: str
-    format: Literal["d4rl", "minari-hdf5", "minari-arrow"] = "minari-hdf5"
+    format: Literal["d4rl", "minari-hdf5", "minari-arrow"] | None = None
     env: str = ""
     max_episode_steps: int = 1000
     overwrite: bool = False
@@ -33,3 +33,8 @@ class ConvertDataConfig:
     def __post_init__(self) -> None:
         if self.max_episode_steps < 1:
             raise UserError(f"--max_episode_steps is {self.max_episode_steps}; it must be at least 1")
+        file = self.out.endswith((".hdf5", ".h5"))
+        if self.format is None:
+            object.__setattr__(self, "format", "d4rl" if file else "minari-hdf5")
+        elif file and self.format != "d4rl":
+            raise UserError(f"{self.out}: a Minari set is a folder; give a name without .hdf5, or --format d4rl")

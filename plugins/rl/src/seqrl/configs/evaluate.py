@@ -18,7 +18,8 @@ class EvaluateConfig:
     Args:
         run: A run folder of `seqrl train`, a model folder or a hub id.
         env: The environment to play in; auto: that of the checkpoint.
-        env_options: Arguments of the environment, such as --env_options.corridor_length 90.
+        env_options: Arguments of the environment, such as --env_options.corridor_length 90; the others are as in the
+            checkpoint's data.
         targets: Raw returns to ask for, as in 3600,1800, or --targets=-200 below zero. auto: those of the run, else the
             published ones of the environment, else the best and the mean return of the run's data.
         episodes: Episodes for each target.

@@ -21,6 +21,7 @@ class PolicyConfig(ModelConfig):
 
     Args:
         env_id: The environment of the data, as gymnasium names it; empty: not known.
+        env_options: Arguments that it was made with, such as the length of a corridor.
         observation_space: Its observations, as `seqrl.spaces` writes spaces; empty: not known.
         action_space: Its actions.
         state_mean: Of each encoded observation, subtracted; empty: nothing is.
@@ -32,6 +33,7 @@ class PolicyConfig(ModelConfig):
     """
 
     env_id: str = ""
+    env_options: dict[str, Any] = field(default_factory=dict)
     observation_space: str = ""
     action_space: str = ""
     state_mean: tuple[float, ...] = ()

@@ -34,12 +34,12 @@ class Episode:
     """One episode of T steps; the arrays are views.
 
     Args:
-        observations: (T, *S), before each action.
-        actions: (T, *A).
+        observations: `(T, *S)`, before each action.
+        actions: `(T, *A)`.
         rewards: (T,).
         terminations: (T,), whether the environment ended the episode at the step.
         truncations: (T,), whether it was cut off there.
-        final_observation: (*S,), after the last action; None where it is not known.
+        final_observation: `(*S,)`, after the last action; None where it is not known.
         infos: More arrays of T rows, by name.
     """
 
@@ -65,15 +65,15 @@ class Episodes(TableView):
     """E episodes of N steps in all.
 
     Args:
-        observations: (N, *S); (N, width) flattened where the space is a Dict or Tuple (see `seqrl.spaces`).
-        actions: (N, *A); likewise.
+        observations: `(N, *S)`; (N, width) flattened where the space is a Dict or Tuple (see `seqrl.spaces`).
+        actions: `(N, *A)`; likewise.
         rewards: (N,) float64.
         terminations: (N,) bool.
         truncations: (N,) bool.
         offsets: (E + 1,) int64; episode i is the rows offsets[i] to offsets[i + 1].
         observation_space: The space of one observation, as the environment gives it.
         action_space: The space of one action.
-        final_observations: (E, *S), what followed the last step; None where it is not known.
+        final_observations: `(E, *S)`, what followed the last step; None where it is not known.
         infos: Further arrays (N, ...) by name; row t belongs to observation t. "a/b" is b within a.
         final_infos: Arrays (E, ...) that belong to the final observations.
         env_id: The environment, as gymnasium names it; empty: not known.

@@ -109,9 +109,10 @@ def write_minari(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         if not overwrite:
             raise UserError(f"{folder} exists; give --overwrite to replace it")
-        if not _is_set(folder):
+        if not is_bare_set(folder):
             raise UserError(f"{folder} holds something other than a Minari set; it is not replaced")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    # Minari adds up relative paths twice.
+    temporary = folder.absolute().with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
         (temporary / "data").mkdir(parents=True)
         _write_data(episodes, temporary / "data", identity, data_format)
@@ -251,6 +252,11 @@ def local_folder(name: str) -> Path | None:
 
 def _is_set(folder: Path) -> bool:
     return (folder / "data" / "metadata.json").is_file() or (folder / "metadata.json").is_file()
+
+
+def is_bare_set(folder: Path) -> bool:
+    """Tell whether a folder holds a Minari set and nothing beside it, such as a run, that would be lost with it."""
+    return (folder / "data" / "metadata.json").is_file() and [path.name for path in folder.iterdir()] == ["data"]
 
 
 def _data_folder(folder: Path) -> Path:

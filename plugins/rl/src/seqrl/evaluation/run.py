@@ -52,7 +52,7 @@ def evaluate(
         seed: Of the episodes, at least 0.
         max_steps: Steps after which an episode is cut; 0: the environment's own limit, or the policy's `max_ep_len`
             where it has none.
-        env_options: Arguments of the environment.
+        env_options: Arguments of the environment, over those of the checkpoint's own.
         progress: Called with the target and the number of its finished episodes.
         agent_options: Those of the policy's agent: temperature, delayed, ...
 
@@ -64,6 +64,7 @@ def evaluate(
             raise UserError(f"--{name} is {value}; it must be at least {least}")
     env_id = environment_of(policy.config, env)
     begun = time.perf_counter()
+    env_options = options_of(policy.config, env_id, env_options)
     vector, agent = prepare(policy, env_id, min(num_envs, episodes), env_options, agent_options)
     try:
         limit = max_steps or (0 if limited(vector) else policy.config.max_ep_len)
@@ -100,6 +101,17 @@ def environment_of(config: PolicyConfig, env: str) -> str:
     if not config.env_id:
         raise UserError("the checkpoint does not say its environment; give --env, as in --env Hopper-v5")
     return config.env_id
+
+
+def options_of(config: PolicyConfig, env_id: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the arguments to make an environment with: those of the checkpoint's own, and what is given over them.
+
+    Args:
+        config: The checkpoint's.
+        env_id: The environment; another than the checkpoint's gets what is given alone.
+        given: Arguments.
+    """
+    return {**(config.env_options if env_id == config.env_id else {}), **(given or {})}
 
 
 def prepare(

@@ -64,11 +64,11 @@ def targets_of(policy: TrainedPolicy, targets: Targets, env_id: str) -> tuple[fl
     known = [float(target) for target in given if isinstance(target, int | float)]
     if known:
         return tuple(dict.fromkeys(known))
+    from seqrl.scores import bare_name
     from seqrl.training.evaluating import PUBLISHED_TARGETS
 
-    name = env_id.rpartition("/")[2].partition("-")[0].lower()
-    if name in PUBLISHED_TARGETS:
-        return PUBLISHED_TARGETS[name]
+    if bare_name(env_id) in PUBLISHED_TARGETS:
+        return PUBLISHED_TARGETS[bare_name(env_id)]
     data = policy.summary.get("data") or {}
     found = [data[key] for key in ("return_max", "return_mean") if isinstance(data.get(key), int | float)]
     if not found:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seqrl.evaluation.rollouts import episode_seeds
-from seqrl.evaluation.run import check_spaces, environment_of, limited
+from seqrl.evaluation.run import check_spaces, environment_of, limited, options_of
 from seqsuite.errors import UserError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def record(
         seed: Of the evaluation.
         episode: Number of the episode.
         max_steps: Steps after which it is cut; 0: the environment's limit, or the policy's `max_ep_len`.
-        env_options: Arguments of the environment.
+        env_options: Arguments of the environment, over those of the checkpoint's own.
         agent_options: Those of the policy's agent.
 
     Raises:
@@ -72,7 +72,7 @@ def record(
     agent = policy.agent(**agent_options)
     if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
         os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo's own default looks for a window
-    environment = make_environment(env_id, **dict(env_options or {}), render_mode="rgb_array")
+    environment = make_environment(env_id, **options_of(policy.config, env_id, env_options), render_mode="rgb_array")
     try:
         check_spaces(env_id, "observation", agent.observation_space, environment.observation_space)
         check_spaces(env_id, "action", agent.action_space, environment.action_space)

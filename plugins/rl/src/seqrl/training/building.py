@@ -18,9 +18,9 @@ from seqrl.configs.train import PolicyTrainConfig
 from seqrl.configs.trajectory import TrajectoryTransformerConfig
 from seqrl.data.episodes import Episodes
 from seqrl.data.windows_steps import objective_rewards, scaled_returns
-from seqrl.scores import reference_for
+from seqrl.scores import bare_name, reference_for
 from seqrl.spaces import action_kind, action_width, is_pixels, observation_width, space_to_json
-from seqsuite.errors import UserError
+from seqsuite.errors import UserError, unknown_name
 from seqsuite.models import Model, list_models, model_config
 
 Family = Literal["windows", "trajectory"]
@@ -28,8 +28,8 @@ PUBLISHED_SCALES = {"hopper": 1000.0, "halfcheetah": 1000.0, "walker2d": 1000.0,
 """What the published policies divide returns by, by the environment's name."""
 _BY_FLAG = {"return_scale": "--return_scale", "max_ep_len": "--max_ep_len", "discount": "--discount"}
 _BY_DATA = (
-    *("env_id", "observation_space", "action_space", "state_mean", "state_std", "reference", "observation_shape"),
-    *("observation_dim", "action_dim", "discrete", "return_dim", "discretizer"),
+    *("env_id", "env_options", "observation_space", "action_space", "state_mean", "state_std", "reference"),
+    *("observation_shape", "observation_dim", "action_dim", "discrete", "return_dim", "discretizer"),
 )
 
 
@@ -49,9 +49,8 @@ def family_of(name: str) -> Family:
 
 
 def environment_name(episodes: Episodes) -> str:
-    """Return a name's bare beginning in small letters: `mujoco/Hopper-v5` and hopper-medium-v2 are hopper."""
-    name = episodes.env_id or str(episodes.metadata.get("dataset_id", ""))
-    return name.rpartition("/")[2].partition("-")[0].lower()
+    """Return the bare name of the data's environment, see `seqrl.scores.bare_name`."""
+    return bare_name(episodes.env_id or str(episodes.metadata.get("dataset_id", "")))
 
 
 def return_scale(config: PolicyTrainConfig, episodes: Episodes) -> float:
@@ -84,11 +83,22 @@ def time_limit(episodes: Episodes) -> int:
     return 0
 
 
+def environment_options(episodes: Episodes) -> dict[str, Any]:
+    """Return the arguments that the data's environment was made with; nothing where the data does not say it."""
+    try:
+        spec = json.loads(episodes.env_spec)
+    except ValueError:
+        return {}
+    options = dict(spec.get("kwargs") or {}) if isinstance(spec, dict) else {}
+    return {name: value for name, value in options.items() if name != "render_mode"}
+
+
 def policy_facts(config: PolicyTrainConfig, episodes: Episodes) -> dict[str, Any]:
     """Return what every policy's config carries of the data; the statistics of states are not among it."""
     reference = episodes.reference or (reference_for(episodes.env_id) if episodes.env_id else None)
     return {
         "env_id": episodes.env_id,
+        "env_options": environment_options(episodes),
         "observation_space": space_to_json(episodes.observation_space),
         "action_space": space_to_json(episodes.action_space),
         "discount": config.discount,
@@ -98,16 +108,19 @@ def policy_facts(config: PolicyTrainConfig, episodes: Episodes) -> dict[str, Any
 
 
 def check_options(config: PolicyTrainConfig) -> None:
-    """Refuse model options that the data or another flag decides.
+    """Refuse model options that the data or another flag decides, or that the model does not have.
 
     Raises:
         UserError: There is one.
     """
+    fields = [item.name for item in dataclasses.fields(model_config(config.model)) if item.name not in _BY_DATA]
     for name in config.model_options:
         if name in _BY_FLAG:
             raise UserError(f"--model_options.{name}: use {_BY_FLAG[name]}")
         if name in _BY_DATA:
             raise UserError(f"--model_options.{name}: is taken from the data")
+        if name not in fields:
+            raise unknown_name(f"option of model {config.model!r}", name, fields)
 
 
 def check_observations(config: PolicyTrainConfig, known: PolicyConfig, episodes: Episodes) -> None:
@@ -166,6 +179,9 @@ def make_window_policy(
     if not discrete and known.action_tanh and not _within_one(episodes.action_space):
         defaults["action_tanh"] = False
         notes.append("actions reach beyond -1 .. 1: the action head has no tanh")
+    if known.context > facts["max_ep_len"] and "context" not in config.model_options:
+        defaults["context"] = facts["max_ep_len"]
+        notes.append(f"the context is {facts['max_ep_len']} steps: no episode can have more")
     made = model_config(config.model, **{**defaults, **config.model_options, **facts})
     assert isinstance(made, WindowPolicyConfig)
     _check_context(config, made)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from seqrl.environments import make_vector
 from seqrl.evaluation.rollouts import play
 from seqrl.evaluation.run import check_spaces, limited
 from seqrl.scores import Reference, normalized_score
-from seqrl.training.building import environment_name
+from seqrl.training.building import environment_name, environment_options
 from seqrl.training.playing import Play, Played
 from seqsuite.errors import UserError
 from seqsuite.models import Model
@@ -48,12 +47,7 @@ def environment_of(config: PolicyTrainConfig, episodes: Episodes) -> tuple[str, 
         return config.eval_env, {}
     if not episodes.env_id:
         raise UserError(f"{config.source} does not say its environment: give --eval_env, or leave out --eval_every")
-    try:
-        spec = json.loads(episodes.env_spec)
-    except ValueError:
-        return episodes.env_id, {}
-    options = dict(spec.get("kwargs") or {}) if isinstance(spec, dict) else {}
-    return episodes.env_id, {name: value for name, value in options.items() if name != "render_mode"}
+    return episodes.env_id, environment_options(episodes)
 
 
 def make_play(config: PolicyTrainConfig, model: Model, episodes: Episodes) -> tuple[Play, str]:

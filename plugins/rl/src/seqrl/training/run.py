@@ -8,7 +8,7 @@ result.table()
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ def train(config: PolicyTrainConfig) -> TrainResult:
         torch.set_num_threads(config.threads)
     family = family_of(config.model)
     check_playable(config)
+    check_place(config)
+    config = with_warmup_of_run(config)
     episodes = open_episodes(config.source, env_id=config.env)
     fingerprint = episodes.fingerprint
     if not episodes.env_id and config.eval_env != "auto":
@@ -97,6 +99,28 @@ def train(config: PolicyTrainConfig) -> TrainResult:
     if process_rank() == 0 and result.finished:
         write_run(result)
     return result
+
+
+def check_place(config: PolicyTrainConfig) -> None:
+    """Refuse a run folder that is the folder of the data or lies in it: replacing the data would delete the run.
+
+    Raises:
+        UserError: It is.
+    """
+    source, out = Path(config.source).absolute(), Path(config.out).absolute()
+    if source.is_dir() and (source == out or source in out.parents):
+        raise UserError(f"--out {config.out} lies in the data's own folder, {config.source}; choose another --out")
+
+
+def with_warmup_of_run(config: PolicyTrainConfig) -> PolicyTrainConfig:
+    """Return the options of a resumed run with the warm-up that it began with, where none is given.
+
+    Left out, the warm-up follows from the number of steps, and a run may be resumed to do more of them.
+    """
+    folder = RunFolder(config.out)
+    if not config.resume or config.warmup is not None or not folder.holds_run:
+        return config
+    return replace(config, warmup=folder.config().get("warmup"))
 
 
 def split_episodes(episodes: Episodes, config: PolicyTrainConfig) -> Split:

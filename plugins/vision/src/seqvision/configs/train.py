@@ -37,7 +37,7 @@ class VisionTrainConfig(TrainConfig):
             the patches do not divide are refused; --model_options.pad_input true has Mamba-ND fill them up.
         pretrained_from: Weights to begin from: a run or model folder, a folder in timm's layout, or a file of weights.
             The head is new where the number of classes differs.
-        img_size: Height and width of the inputs, such as [48,64]; one number for a square; 0: that of the images where
+        img_size: Height and width of the inputs, such as 48,64; one number for a square; 0: that of the images where
             they are small and of one size, else the model's.
         in_chans: Channels of the inputs; 0: 1 where all images are grey, else 3.
         norm: What inputs are normalised with: the mean and deviation of the training images (data), those of the

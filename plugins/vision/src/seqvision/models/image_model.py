@@ -136,7 +136,8 @@ def build_net(config: ImageModelConfig, **more: Any) -> nn.Module:
     Raises:
         UserError: The architecture refuses an option or the size.
     """
-    arguments: dict[str, Any] = {**size_argument(config), **config.options, **more, "in_chans": config.in_chans}
+    arguments: dict[str, Any] = {**config.options, **more, "in_chans": config.in_chans}
+    arguments = {**arguments, **{name: size for name, size in size_argument(config).items() if name not in arguments}}
     try:
         return _create(config, arguments)
     except UserError:
