@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from seqrl.data.episodes import Episodes
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples" / "rl"
-RESAMPLES = 10_000
+RESAMPLES = 2_000
 FRACTIONS = {"bc_10": 0.1, "bc_25": 0.25, "bc_50": 0.5}
 CLONES = ("bc", *FRACTIONS)
 NAMES = {

@@ -9,18 +9,18 @@ from seqsuite.lazy import lazy_names
 if TYPE_CHECKING:
     from seqrl.models.behavior_cloning import BehaviorCloning
     from seqrl.models.decision_transformer import DecisionTransformer
-    from seqrl.models.heads import Predictions
+    from seqrl.models.heads import PolicyOutputs
     from seqrl.models.rate import RATE, Memory
     from seqrl.models.trajectory_transformer import TrajectoryTransformer
 
-__all__ = ["RATE", "BehaviorCloning", "DecisionTransformer", "Memory", "Predictions", "TrajectoryTransformer"]
+__all__ = ["RATE", "BehaviorCloning", "DecisionTransformer", "Memory", "PolicyOutputs", "TrajectoryTransformer"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "behavior_cloning": ["BehaviorCloning"],
         "decision_transformer": ["DecisionTransformer"],
-        "heads": ["Predictions"],
+        "heads": ["PolicyOutputs"],
         "rate": ["RATE", "Memory"],
         "trajectory_transformer": ["TrajectoryTransformer"],
     },

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from seqrl.configs.models import BehaviorCloningConfig
 from seqrl.models.encoders import PixelEncoder
-from seqrl.models.heads import Predictions
+from seqrl.models.heads import PolicyOutputs
 from seqsuite.models.base import Model
 
 
@@ -52,11 +52,11 @@ class BehaviorCloning(Model):
         seen = F.pad(x, (0, 0, context - 1, 0)).unfold(1, context, 1)  # (B, L, W, K)
         return self.hidden(seen.mT.flatten(2))
 
-    def forward_head(self, features: Tensor) -> Predictions:  # type: ignore[override]
+    def forward_head(self, features: Tensor) -> PolicyOutputs:  # type: ignore[override]
         """Return what the head makes of (B, L, D)."""
         actions = self.action(features)
         squash = self.config.action_tanh and not self.config.discrete
-        return Predictions(None, torch.tanh(actions) if squash else actions, None)
+        return PolicyOutputs(None, torch.tanh(actions) if squash else actions, None)
 
     def forward(  # type: ignore[override]
         self,
@@ -66,7 +66,7 @@ class BehaviorCloning(Model):
         timesteps: Tensor | None = None,
         *,
         mask: Tensor | None = None,
-    ) -> Predictions:
+    ) -> PolicyOutputs:
         """Predict the action of each step from the last K states.
 
         Args:
@@ -77,6 +77,6 @@ class BehaviorCloning(Model):
             mask: (B, L), True where a step is real, False at padding, which counts as zero; None: all are.
 
         Returns:
-            Predictions of actions alone: (B, L, A), or logits of discrete ones.
+            PolicyOutputs of actions alone: (B, L, A), or logits of discrete ones.
         """
         return self.forward_head(self.forward_features(states, mask=mask))

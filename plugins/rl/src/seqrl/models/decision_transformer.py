@@ -1,7 +1,7 @@
 """Decision Transformer: actions from returns-to-go, states and past actions (Chen et al. 2021).
 
     model = seqsuite.create_model("decision_transformer", observation_shape=(17,), action_dim=6, mixer="mamba")
-    predicted = model(states, actions, returns_to_go, timesteps, mask=mask)     # Predictions
+    predicted = model(states, actions, returns_to_go, timesteps, mask=mask)     # PolicyOutputs
     predicted.actions[:, -1]                                                    # what to do now
 
 https://arxiv.org/abs/2106.01345. Each step is three tokens (R, s, a); a causal stack runs over them and a step's
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seqrl.configs.models import DecisionTransformerConfig
 from seqrl.models.decision_transformer_parts import StepTokens, pick, policy_stack, valid_steps_first
-from seqrl.models.heads import PolicyHeads, Predictions
+from seqrl.models.heads import PolicyHeads, PolicyOutputs
 from seqsuite.models.base import Model, settle_mixer
 
 
@@ -60,7 +60,7 @@ class DecisionTransformer(Model):
         features = features.unflatten(1, (-1, self.config.tokens))
         return features if order is None else pick(features, order[0].argsort(1))
 
-    def forward_head(self, features: Tensor) -> Predictions:  # type: ignore[override]
+    def forward_head(self, features: Tensor) -> PolicyOutputs:  # type: ignore[override]
         """Return what the heads make of features (B, K, T, D)."""
         return self.heads(features)
 
@@ -72,7 +72,7 @@ class DecisionTransformer(Model):
         timesteps: Tensor,
         *,
         mask: Tensor | None = None,
-    ) -> Predictions:
+    ) -> PolicyOutputs:
         """Predict what follows each step of a window.
 
         Args:

@@ -15,7 +15,7 @@ from seqrl.configs.models import DecisionTransformerConfig
 from seqsuite.errors import UserError
 
 
-class Predictions(NamedTuple):
+class PolicyOutputs(NamedTuple):
     """What a policy predicts for a window of K steps; None where it has no such head.
 
     Attributes:
@@ -30,7 +30,7 @@ class Predictions(NamedTuple):
 
 
 class PolicyHeads(nn.Module):
-    """From the features of a step's tokens (B, K, T, D) to `Predictions`.
+    """From the features of a step's tokens (B, K, T, D) to `PolicyOutputs`.
 
     Args:
         config: Says which heads there are.
@@ -52,7 +52,7 @@ class PolicyHeads(nn.Module):
         if config.discrete:
             nn.init.normal_(self.action.weight, std=config.initializer_range)
 
-    def forward(self, features: Tensor) -> Predictions:
+    def forward(self, features: Tensor) -> PolicyOutputs:
         """Predict.
 
         Args:
@@ -60,7 +60,7 @@ class PolicyHeads(nn.Module):
         """
         of_state, of_action = features[:, :, -2], features[:, :, -1]
         actions = self.action(of_state)
-        return Predictions(
+        return PolicyOutputs(
             states=None if self.state is None else self.state(of_action),
             actions=torch.tanh(actions) if self.squash else actions,
             returns=None if self.return_to_go is None else self.return_to_go(of_action),

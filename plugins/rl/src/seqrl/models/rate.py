@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from seqrl.configs.models import RATEConfig
 from seqrl.models.decision_transformer_parts import StepTokens, pick, policy_stack, valid_steps_first
-from seqrl.models.heads import PolicyHeads, Predictions
+from seqrl.models.heads import PolicyHeads, PolicyOutputs
 from seqsuite.models.base import Model, settle_mixer
 from seqsuite.ops import Seq
 
@@ -120,7 +120,7 @@ class RATE(Model):
         *,
         mask: Tensor | None = None,
         memory: Memory | None = None,
-    ) -> tuple[Predictions, Memory]:
+    ) -> tuple[PolicyOutputs, Memory]:
         """Predict what follows each step of one or more segments.
 
         Args:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from seqrl.configs.train import PolicyTrainConfig
-from seqrl.models.heads import Predictions
+from seqrl.models.heads import PolicyOutputs
 from seqrl.models.trajectory_transformer import TrajectoryTransformer, dimension_weights, trajectory_loss
 from seqrl.training.losses import action_losses, masked_mean, squared_errors
 from seqrl.training.optim import make_policy_optimizer
@@ -62,7 +62,7 @@ class WindowTask(RLTask):
         mask = batch["mask"]
         inputs = (batch[name] for name in ("states", "actions", "returns_to_go", "timesteps"))
         predicted = self.model(*inputs, mask=mask)
-        if not isinstance(predicted, Predictions):  # a model with a memory gives the one behind the window as well
+        if not isinstance(predicted, PolicyOutputs):  # a model with a memory gives the one behind the window as well
             predicted = predicted[0]
         losses = {"action": masked_mean(action_losses(predicted.actions, batch["actions"]), mask)}
         loss, count = losses["action"], mask.sum()
