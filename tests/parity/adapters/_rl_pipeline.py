@@ -17,7 +17,7 @@ from torch import Tensor
 
 from seqrl.agents import make_agent
 from seqrl.data.episodes import Episodes
-from seqrl.data.windows import FIELDS, Windows
+from seqrl.data.windows import FIELDS, EpisodeWindows
 from seqrl.data.windows_steps import prepare_steps, state_statistics, top_episodes
 from seqrl.evaluation import play
 from seqsuite.models.base import Model
@@ -70,7 +70,7 @@ def pipeline(case: Case, model_of: Callable[..., Model]) -> dict[str, Tensor]:
         max_ep_len=given["max_ep_len"],
         delayed=delayed,
     )
-    windows = Windows(
+    windows = EpisodeWindows(
         steps, given["max_length"], seed=0, keep=kept, fields=(*FIELDS, "rewards", "dones", "next_returns")
     )
     first = episodes.offsets[case.take("batch_traj").numpy()] + case.take("batch_start").numpy()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from seqrl.cli import main
 
@@ -195,6 +196,8 @@ def test_pixels_are_for_models_of_pixels(tmp_path, capsys):
     config = json.loads((tmp_path / "run" / "model" / "config.json").read_text())
     assert config["observation_shape"] == [4, 36, 36]
     assert config["return_scale"] == 1.0
+    options = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (options["lr"], options["betas"], options["weight_decay"]) == (6e-4, [0.9, 0.95], 0.1)
 
 
 @pytest.mark.parametrize("recipe", sorted(Path(__file__).parents[3].glob("examples/rl/*.yaml")), ids=lambda p: p.stem)

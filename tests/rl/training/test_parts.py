@@ -84,6 +84,9 @@ def test_published_schedules():
     tokens = PolicyTrainConfig("x", steps=1000).filled("trajectory", passes=70)
     assert tokens.warmup_steps == 70
     assert lr_factor(999, tokens) == pytest.approx(0.1)
+    pixels = PolicyTrainConfig("x", steps=1000).filled("pixels", passes=1)
+    assert (pixels.lr, pixels.weight_decay, pixels.betas, pixels.batch_size) == (6e-4, 0.1, (0.9, 0.95), 128)
+    assert lr_factor(999, pixels) == pytest.approx(0.1)
     given = PolicyTrainConfig("x", lr=0.5, batch_size=3).filled("windows", passes=1)
     assert (given.lr, given.batch_size, given.min_lr) == (0.5, 3, 0.5)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from scipy import stats
 
-from seqrl.data.windows import FIELDS, Windows, draw_uniform
+from seqrl.data.windows import FIELDS, EpisodeWindows, draw_uniform
 from seqrl.data.windows_steps import Steps, delay_rewards, prepare_steps, state_statistics, top_episodes
 from seqsuite.data.order import item_seed
 from seqsuite.errors import UserError
@@ -62,7 +62,7 @@ def window_by_loop(episodes: Any, episode: int, start: int, length: int, scale: 
 @pytest.mark.parametrize("length", [1, 3, 5, 20])
 def test_windows_are_those_of_the_published_sampler(make_episodes, length):
     episodes = make_episodes([7, 1, 4])
-    windows = Windows(prepared(episodes, return_scale=10.0, max_ep_len=6), length, seed=0, fields=MORE)
+    windows = EpisodeWindows(prepared(episodes, return_scale=10.0, max_ep_len=6), length, seed=0, fields=MORE)
     found = windows.gather(np.arange(12))
     for row in range(12):
         episode = int(np.searchsorted(episodes.offsets, row, side="right") - 1)
@@ -74,29 +74,29 @@ def test_windows_are_those_of_the_published_sampler(make_episodes, length):
 
 
 def test_types_are_those_of_models(make_episodes):
-    batch = Windows(prepared(make_episodes([5, 6])), 4, seed=0)[3]
+    batch = EpisodeWindows(prepared(make_episodes([5, 6])), 4, seed=0)[3]
     kinds = {"states": torch.float32, "actions": torch.float32, "returns_to_go": torch.float32}
     kinds |= {"timesteps": torch.int64, "mask": torch.bool}
     assert {name: part.dtype for name, part in batch.items()} == kinds
-    discrete = Windows(prepared(make_episodes([2], discrete=True)), 4, seed=0).gather(np.array([0]))
+    discrete = EpisodeWindows(prepared(make_episodes([2], discrete=True)), 4, seed=0).gather(np.array([0]))
     assert discrete["actions"].dtype == torch.int64
     assert discrete["actions"][0, :2].tolist() == [0, 0]
     assert discrete["mask"][0].tolist() == [False, False, True, True]
 
 
 def test_what_follows_the_last_step_is_masked_where_it_is_not_known(make_episodes):
-    found = Windows(prepared(make_episodes([3], final=False)), 3, seed=0, fields=MORE).gather(np.array([0]))
+    found = EpisodeWindows(prepared(make_episodes([3], final=False)), 3, seed=0, fields=MORE).gather(np.array([0]))
     assert found["next_mask"].tolist() == [[True, True, False]]
     assert found["mask"].all()
 
 
 def test_an_item_is_a_function_of_seed_and_position(make_episodes):
     steps = prepared(make_episodes([9, 14, 3]))
-    whole = Windows(steps, 5, seed=4).__getitems__(range(40, 72))
+    whole = EpisodeWindows(steps, 5, seed=4).__getitems__(range(40, 72))
     for position in (40, 55, 71):
-        item = Windows(steps, 5, seed=4)[position]
+        item = EpisodeWindows(steps, 5, seed=4)[position]
         assert all(torch.equal(part, whole[name][position - 40]) for name, part in item.items())
-    other = Windows(steps, 5, seed=5).__getitems__(range(40, 72))
+    other = EpisodeWindows(steps, 5, seed=5).__getitems__(range(40, 72))
     assert not torch.equal(other["states"], whole["states"])
 
 
@@ -108,7 +108,7 @@ def test_draws_are_those_of_the_core(make_episodes):
 
 def test_episodes_are_drawn_by_length_and_starts_evenly(make_episodes):
     lengths = np.array([10, 1, 25, 4])
-    windows = Windows(prepared(make_episodes(lengths)), 6, seed=1)
+    windows = EpisodeWindows(prepared(make_episodes(lengths)), 6, seed=1)
     first = windows.locate(np.arange(20_000))
     counts = np.bincount(first, minlength=40)
     assert stats.chisquare(counts).pvalue > 1e-3  # every step, an episode's last one as well, begins as many windows
@@ -118,7 +118,7 @@ def test_episodes_are_drawn_by_length_and_starts_evenly(make_episodes):
 
 
 def test_only_kept_episodes_are_drawn(make_episodes):
-    windows = Windows(prepared(make_episodes([5, 6, 7, 8])), 4, seed=2, keep=np.array([3, 1]))
+    windows = EpisodeWindows(prepared(make_episodes([5, 6, 7, 8])), 4, seed=2, keep=np.array([3, 1]))
     assert len(windows) == 14
     first = windows.locate(np.arange(2000))
     assert set(first) == set(range(5, 11)) | set(range(18, 26))
@@ -128,7 +128,7 @@ def test_only_kept_episodes_are_drawn(make_episodes):
 def test_a_measurement_sees_every_step_once(make_episodes, keep):
     episodes = make_episodes([7, 3, 9])
     steps = prepared(episodes)
-    windows = Windows(steps, 4, seed=None, keep=keep)
+    windows = EpisodeWindows(steps, 4, seed=None, keep=keep)
     batch = windows.__getitems__(range(len(windows)))
     found = batch["states"][batch["mask"]].numpy()
     chosen = range(3) if keep is None else keep
@@ -138,7 +138,7 @@ def test_a_measurement_sees_every_step_once(make_episodes, keep):
 
 def test_windows_inside_an_episode_are_full(make_episodes):
     episodes = make_episodes([12, 3, 8])
-    windows = Windows(prepared(episodes), 5, seed=0, inside=True)
+    windows = EpisodeWindows(prepared(episodes), 5, seed=0, inside=True)
     first = windows.locate(np.arange(3000))
     batch = windows.gather(first)
     short = (first >= 12) & (first < 15)
@@ -152,7 +152,7 @@ def test_windows_inside_an_episode_are_full(make_episodes):
 
 
 def test_right_padding_starts_at_the_episode(make_episodes):
-    windows = Windows(prepared(make_episodes([3, 9])), 8, seed=0, inside=True, pad="right")
+    windows = EpisodeWindows(prepared(make_episodes([3, 9])), 8, seed=0, inside=True, pad="right")
     batch = windows.gather(np.array([0, 4]))
     assert batch["mask"][0].tolist() == [True] * 3 + [False] * 5
     assert batch["timesteps"][0].tolist() == [0, 1, 2, 0, 0, 0, 0, 0]
@@ -218,7 +218,7 @@ def test_pixels_stay_bytes(make_episodes):
     pictures = np.random.default_rng(0).integers(0, 255, (6, 8, 8, 3), np.uint8)
     space = Box(0, 255, (8, 8, 3), np.uint8)
     episodes = make_episodes([6], observations=pictures, final=False, observation_space=space)
-    found = Windows(prepare_steps(episodes), 4, seed=0).gather(np.array([4]))["states"]
+    found = EpisodeWindows(prepare_steps(episodes), 4, seed=0).gather(np.array([4]))["states"]
     assert found.dtype == torch.uint8
     np.testing.assert_array_equal(found[0, 2:].numpy(), pictures[4:])
     assert not found[0, :2].any()
@@ -227,18 +227,18 @@ def test_pixels_stay_bytes(make_episodes):
 def test_a_window_of_nothing_is_refused(make_episodes):
     steps = prepared(make_episodes([3]))
     with pytest.raises(ValueError, match="no window"):
-        Windows(steps, 4, seed=0, keep=np.array([], np.int64))
+        EpisodeWindows(steps, 4, seed=0, keep=np.array([], np.int64))
     with pytest.raises(ValueError, match="following"):
-        Windows(prepare_steps(make_episodes([3])), 4, seed=0, fields=("next_states",))
+        EpisodeWindows(prepare_steps(make_episodes([3])), 4, seed=0, fields=("next_states",))
 
 
 def test_a_batch_costs_far_less_than_an_update(make_episodes):
-    windows = Windows(prepared(make_episodes([200] * 50)), 20, seed=0)
+    windows = EpisodeWindows(prepared(make_episodes([200] * 50)), 20, seed=0)
     best = min(_seconds(windows, batch) for batch in range(20))
     assert best < 5e-3  # an update of the published model on such a batch takes about 400 ms
 
 
-def _seconds(windows: Windows, batch: int) -> float:
+def _seconds(windows: EpisodeWindows, batch: int) -> float:
     began = time.perf_counter()
     windows.__getitems__(range(64 * batch, 64 * batch + 64))
     return time.perf_counter() - began

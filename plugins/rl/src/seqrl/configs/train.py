@@ -13,13 +13,17 @@ from seqsuite.training.configs import TrainConfig
 PUBLISHED: dict[str, dict[str, Any]] = {
     "windows": {"lr": 1e-4, "weight_decay": 1e-4, "betas": (0.9, 0.999), "clip": 0.25, "batch_size": 64,
                 "discount": 1.0},
+    "pixels": {"lr": 6e-4, "weight_decay": 0.1, "betas": (0.9, 0.95), "clip": 1.0, "batch_size": 128,
+               "discount": 1.0},
     "trajectory": {"lr": 6e-4, "weight_decay": 0.1, "betas": (0.9, 0.95), "clip": 1.0, "batch_size": 256,
                    "discount": 0.99},
 }  # fmt: skip
-"""What stands where an option is left out: Decision Transformer's code for policies over windows, Trajectory
-Transformer's for it."""
+"""What stands where an option is left out: Decision Transformer's code for policies over windows of vectors and (its
+Atari part) of pixels, Trajectory Transformer's for it."""
 WARMUP = 10_000
 """Updates of the Decision Transformer's warm-up."""
+PIXELS_WARMUP = 3
+"""The same over pixels: 10,240 tokens at 128 windows of 30."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +32,8 @@ class PolicyTrainConfig(TrainConfig):
 
     Where --lr, --weight_decay, --betas, --clip, --batch_size or --discount are left out, the published values of the
     model's family stand: 1e-4, 1e-4, 0.9,0.999, 0.25, 64 and 1 of the Decision Transformer (behaviour cloning and RATE
-    as well); 6e-4, 0.1, 0.9,0.95, 1, 256 and 0.99 of the Trajectory Transformer.
+    as well); over pixels 6e-4, 0.1, 0.9,0.95, 1, 128 and 1; 6e-4, 0.1, 0.9,0.95, 1, 256 and 0.99 of the Trajectory
+    Transformer.
 
     Args:
         source: Logged episodes: a D4RL file (.hdf5), a Minari folder or the id of a Minari dataset that was downloaded,
@@ -55,18 +60,21 @@ class PolicyTrainConfig(TrainConfig):
         state_loss: Weight of the loss of predicted next states, for a model that has this head.
         return_loss: Weight of the loss of predicted next returns, for a model that has this head.
         decay_of: What weight decay applies to. all: every parameter that its module does not exempt; matrices: no
-            biases, norms and embeddings; auto: as published, all for windows, matrices for trajectory_transformer.
+            biases, norms and embeddings; auto: as published, all for vectors, matrices for pixels and for
+            trajectory_transformer.
         eval_env: An environment to play in during training; auto: that of the data.
         eval_every: Steps between such evaluations, one at the end included; 0: none.
         eval_episodes: Episodes of an evaluation, for each target.
         agent_options: Of the agent in these evaluations, such as --agent_options.temperature 1 (draw discrete actions,
             as published for Atari, instead of taking the likeliest).
         targets: Returns to ask for, as in 3600,1800, or --targets=-200 below zero; empty: the published ones of the
-            environment, else the best and the middle return of the data.
+            environment, else the best and the mean return of the data.
         lr: Peak learning rate.
-        min_lr: Learning rate at the end of a cosine; left out: constant, or a tenth for trajectory_transformer.
+        min_lr: Learning rate at the end of a cosine; left out: constant, or a tenth for pixels and for
+            trajectory_transformer.
         warmup: Linear warm-up: a fraction of all steps below 1, else a number of steps. Left out: a tenth of the
-            steps, at most 10000 (as published in a run of 100000), or one pass for trajectory_transformer.
+            steps, at most 10000 (as published in a run of 100000); 3 steps for pixels; one pass, or a tenth of the
+            steps where that is less, for trajectory_transformer.
         weight_decay: AdamW's weight decay.
         betas: AdamW's two averaging rates.
         clip: Largest gradient norm; 0 for no clipping.
@@ -144,13 +152,15 @@ class PolicyTrainConfig(TrainConfig):
         """Return the options with the published values where none were given.
 
         Args:
-            family: Of the model: windows or trajectory.
+            family: Of the model: windows, pixels (windows of them) or trajectory.
             passes: Steps of one pass over the data.
         """
         known = dict(PUBLISHED[family])
         lr = known["lr"] if self.lr is None else self.lr
         if family == "trajectory":
             known |= {"min_lr": 0.1 * lr, "warmup": float(min(passes, max(1, self.steps // 10)))}
+        elif family == "pixels":
+            known |= {"min_lr": 0.1 * lr, "warmup": float(min(PIXELS_WARMUP, self.steps))}
         else:
             known |= {"min_lr": lr, "warmup": float(min(WARMUP, max(1, self.steps // 10)))}
         return dataclasses.replace(self, **{name: known[name] for name in self.open_options})

@@ -1,6 +1,6 @@
 """Windows of K steps for training a policy, drawn as the Decision Transformer draws them (Chen et al. 2021).
 
-    windows = Windows(steps, length=20, seed=0)             # endless: what stands at a position never changes
+    windows = EpisodeWindows(steps, length=20, seed=0)             # endless: what stands at a position never changes
     batch = windows.__getitems__(range(64))                 # {"states": (64, 20, W), "actions": ..., "mask": ...}
 
 An episode is drawn in proportion to its length and its first step uniformly, which is a uniform draw among all steps;
@@ -62,7 +62,7 @@ def as_batch(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     return batch
 
 
-class Windows(Dataset[Any]):
+class EpisodeWindows(Dataset[Any]):
     """Windows of consecutive steps within one episode.
 
     Args:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from seqrl.agents import make_agent
 from seqrl.configs.train import PolicyTrainConfig
 from seqrl.data.episodes import Episodes
@@ -29,11 +27,11 @@ _AT_ONCE = 10
 
 
 def default_targets(episodes: Episodes) -> tuple[float, ...]:
-    """Return the published targets of the data's environment, else the best and the middle return of the data."""
+    """Return the published targets of the data's environment, else the best and the mean return of the data."""
     known = PUBLISHED_TARGETS.get(environment_name(episodes))
     if known is not None:
         return known
-    found = (float(episodes.returns.max()), float(np.median(episodes.returns)))
+    found = (float(episodes.returns.max()), float(episodes.returns.mean()))
     return tuple(dict.fromkeys(found))
 
 

@@ -15,7 +15,7 @@ from seqrl.configs.trajectory import TrajectoryTransformerConfig
 from seqrl.data.discretizers import fit_discretizer
 from seqrl.data.episodes import Episodes
 from seqrl.data.trajectories import TokenWindows, trajectory_rows
-from seqrl.data.windows import FIELDS, Windows
+from seqrl.data.windows import FIELDS, EpisodeWindows
 from seqrl.data.windows_steps import objective_rewards, prepare_steps, state_statistics
 from seqrl.data.windows_tokens import TokenBatches
 from seqrl.models.trajectory_transformer import TrajectoryTransformer
@@ -74,8 +74,8 @@ def prepare(
 
 def prepare_windows(config: PolicyTrainConfig, episodes: Episodes, train: np.ndarray, valid: np.ndarray) -> Prepared:
     """As `prepare`, for Decision Transformer, behaviour cloning and RATE."""
-    config = config.filled("windows", passes=1)
     pixels = is_pixels(episodes.observation_space)
+    config = config.filled("pixels" if pixels else "windows", passes=1)
     statistics = None if pixels else state_statistics(episodes)
     objectives = objective_rewards(episodes, config.objectives).shape[1]
     model, notes = make_window_policy(config, episodes, statistics, objectives)
@@ -95,13 +95,15 @@ def prepare_windows(config: PolicyTrainConfig, episodes: Episodes, train: np.nda
     length = model.config.context * (config.segments if segmented else 1)
     fields = FIELDS + (_FOLLOWING if config.state_loss else _FOLLOWING[1:] if config.return_loss else ())
     inside = config.windows == "inside" or (config.windows == "auto" and (pixels or segmented))
-    windows = Windows(
+    windows = EpisodeWindows(
         steps, length, seed=config.seed, keep=train, inside=inside, pad="right" if segmented else "left", fields=fields
     )
     scored = None
     if len(valid):
-        scored = Windows(steps, length, seed=None, keep=valid, pad=windows.pad, fields=fields)
-    return Prepared(config, model, WindowTask(model, config), windows, scored, notes)
+        scored = EpisodeWindows(steps, length, seed=None, keep=valid, pad=windows.pad, fields=fields)
+    return Prepared(
+        config, model, WindowTask(model, config, decays="matrices" if pixels else "all"), windows, scored, notes
+    )
 
 
 def prepare_tokens(config: PolicyTrainConfig, episodes: Episodes, train: np.ndarray, valid: np.ndarray) -> Prepared:

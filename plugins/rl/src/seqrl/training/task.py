@@ -52,13 +52,14 @@ class WindowTask(RLTask):
     Args:
         model: A `DecisionTransformer`, `BehaviorCloning` or `RATE`.
         config: The run's options.
+        decays: What weight decay applies to where --decay_of is auto.
     """
 
-    def __init__(self, model: Model, config: PolicyTrainConfig) -> None:
-        super().__init__(model, config, decays="all")
+    def __init__(self, model: Model, config: PolicyTrainConfig, *, decays: Decays = "all") -> None:
+        super().__init__(model, config, decays=decays)
 
     def training_scores(self, batch: Any) -> Scores:
-        """Score windows as `seqrl.data.windows.Windows` yields them."""
+        """Score windows as `seqrl.data.windows.EpisodeWindows` yields them."""
         mask = batch["mask"]
         inputs = (batch[name] for name in ("states", "actions", "returns_to_go", "timesteps"))
         predicted = self.model(*inputs, mask=mask)
