@@ -2,6 +2,7 @@
 
     python benchmarks/genome_models.py              # everything, about half an hour
     python benchmarks/genome_models.py --quick      # short lengths, some minutes
+    python benchmarks/genome_models.py --timings --lengths 32768    # no memory; results/genome_models_timings-*.json
 
 One thread, float32, one row, random bases. Peers: the same model with the scan as the plain sequential loop
 that the published model code runs without its compiled extension (unbound first: slicing inside the loop, as
@@ -186,6 +187,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--lengths", type=int, nargs="+", default=LENGTHS, help="of the timed steps")
+    parser.add_argument("--timings", action="store_true", help="leave out the memory")
     parser.add_argument("--child", nargs=2, metavar=("KIND", "LENGTH"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -203,6 +205,9 @@ def main() -> None:
                 cells = [f"{name} {length / s:,.0f} ({s / found['seqsuite']:.1f}x)" for name, s in found.items()]
                 print(f"{family}, {what}, L {length}: tokens/s (time over ours) " + " · ".join(cells), flush=True)
     result: dict[str, object] = {"size": SIZE, "cpu_seconds": speed}
+    if options.timings:
+        print("no result written: --quick" if options.quick else write_result("genome_models_timings", result))
+        return
     if not options.quick:
         write_result("genome_models", result)
     memory: dict[str, dict[str, float]] = {}
