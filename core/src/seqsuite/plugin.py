@@ -6,12 +6,13 @@ from seqsuite import __version__
 from seqsuite.plugins import Plugin
 
 _LANGUAGE_MODELS = ("mamba_lm_debug", "mamba_130m", "mamba_370m", "mamba_790m", "mamba_1_4b", "mamba_2_8b")
+_BIDIRECTIONAL_MODELS = ("xlnet_lm_debug", "xlnet_base", "xlnet_large", "mixer_mlm_debug")
 
 plugin = Plugin(
     name="seqsuite",
     version=__version__,
     summary="the core: operators, mixers and language models that belong to no one domain",
-    models={name: f"seqsuite.models.configs:{name}" for name in _LANGUAGE_MODELS},
+    models={name: f"seqsuite.models.configs:{name}" for name in (*_LANGUAGE_MODELS, *_BIDIRECTIONAL_MODELS)},
     mixers={
         "attention": "seqsuite.mixers.attention:Attention",
         "bidirectional_mamba": "seqsuite.mixers.bidirectional_mamba:BidirectionalMamba",

@@ -41,6 +41,7 @@ class TrainConfig(Shared):
         model_options: Options of the model.
         deep: Options below options.
         betas: Two numbers.
+        goals: Any number of words.
         size: One number, or two.
         fail: How to fail.
     """
@@ -49,6 +50,7 @@ class TrainConfig(Shared):
     model_options: dict[str, int | float | str | bool] = field(default_factory=dict)
     deep: dict[str, Any] = field(default_factory=dict)
     betas: tuple[float, float] = (0.9, 0.95)
+    goals: tuple[str, ...] = ()
     size: int | tuple[int, int] = 0
     fail: str | None = None
 
@@ -118,6 +120,19 @@ def test_several_numbers_need_no_brackets(program: Plugin) -> None:
     for words in (["--betas", "0.1,0.2"], ["--betas=0.1,0.2"], ["--betas", "[0.1,0.2]"]):
         assert run(program, ["train", *words]) == 0
     assert {seen.betas for seen in SEEN} == {(0.1, 0.2)}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--goals", "a=1,b=2", "--goals", "c"],
+        ["--goals=a=1", "--model", "x", "--goals=[b=2, c]"],
+        ["--goals", "a=1", "--goals", "b=2", "--goals", "c"],
+    ],
+)
+def test_a_list_given_in_several_flags_is_one_list(program: Plugin, words: list[str]) -> None:
+    assert run(program, ["train", *words]) == 0
+    assert SEEN[0].goals == ("a=1", "b=2", "c")
 
 
 @pytest.mark.parametrize(("word", "size"), [("36,40", (36, 40)), ("[36,40]", (36, 40)), ("36", 36)])

@@ -59,6 +59,26 @@ def test_an_imported_model_is_one_that_the_other_commands_read(make, publish, tm
     assert seqdna.load(tmp_path / "ours").embed(["ACGTACGT"]).width == 16
 
 
+@pytest.mark.parametrize("swap_halves", [True, False])
+def test_published_weights_that_are_used_as_they_are_say_once_how_they_were_read(
+    make, publish, tmp_path, caplog, swap_halves
+):
+    folder = publish(tmp_path / "published", make(swap_halves=swap_halves))
+    (tmp_path / "s.fa").write_text(">s\nACGT\n")
+    assert main(["embed", str(folder), str(tmp_path / "s.fa"), "--out", str(tmp_path / "v.npz")]) == 0
+    (line,) = caplog.messages
+    assert line.startswith(f"{folder}: published weights, read with swap_halves={swap_halves}, padding='as_published'")
+    caplog.clear()
+    seqdna.load(folder, swap_halves=not swap_halves, padding="masked")
+    assert f"swap_halves={not swap_halves}, padding='masked'" in caplog.text
+    caplog.clear()
+    import_checkpoint(folder, tmp_path / "ours")
+    seqdna.load(tmp_path / "ours")
+    seqdna.load(publish(tmp_path / "ph", make(rcps=False)))
+    (line,) = caplog.messages
+    assert "read with padding='as_published'" in line
+
+
 def test_flags_overrule_the_checkpoint(make, publish, tokens, tmp_path):
     folder = publish(tmp_path / "published", make(swap_halves=True))
     flags = ("--swap_halves", "false", "--padding", "masked", "--lower", "n")

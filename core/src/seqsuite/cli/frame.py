@@ -124,7 +124,7 @@ def _dispatch(plugin: Plugin, arguments: list[str]) -> int:
     function, config_class = functions[verb], config_of(functions[verb])
     arguments = _normalise(arguments, _fields(config_class))
     _check_names(arguments, _fields(config_class))
-    arguments = _gather(arguments, _fields(config_class))
+    arguments = _gather(_joined(arguments, _fields(config_class)), _fields(config_class))
     _check_environment(_variable(plugin, verb), _fields(config_class))
     parsed = _parse(parser, arguments, plugin, verb)
     values = parsed[verb]
@@ -242,6 +242,32 @@ def _value(text: str, hint: Any) -> str:
     if tuples and text and not text.startswith("[") and (tuples[0] is hint or "," in text):
         return f"[{text}]"
     return text
+
+
+def _joined(arguments: list[str], fields: dict[str, Any]) -> list[str]:
+    """Make one flag of a list that was given in several: ``--goal a --goal b`` becomes ``--goal=[a, b]``.
+
+    jsonargparse keeps the last of them.
+    """
+    lists = {f"--{name}" for name, hint in fields.items() if typing.get_args(hint)[-1:] == (Ellipsis,)}
+    parts: dict[str, list[str]] = {}
+    result: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        flag, equals, text = word.partition("=")
+        value = text if equals or flag not in lists else next(words, None)
+        if flag not in lists or value is None:
+            result.append(word)
+            continue
+        if flag not in parts:
+            result.append(flag)
+        parts.setdefault(flag, []).append(value)
+    return [f"{word}={_one_list(parts[word])}" if word in parts else word for word in result]
+
+
+def _one_list(values: list[str]) -> str:
+    """Return lists in brackets as one of them."""
+    return values[0] if len(values) == 1 else f"[{', '.join(value.strip()[1:-1] for value in values)}]"
 
 
 def _gather(arguments: list[str], fields: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ Results show a table and a picture in a notebook.
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from seqdna.variants import AllSnvs, VariantScores
 
 __all__ = ["BaseBits", "Embeddings", "GenomeModel", "load"]
+
+_log = logging.getLogger(__name__)
 
 ONE_PIECE = 131_072
 """Bases that `GenomeModel.bits` runs at once."""
@@ -329,7 +332,7 @@ class GenomeModel:
 
 
 def load(source: str | Path, *, device: str = "cpu", **options: Any) -> GenomeModel:
-    """Load a trained model: ours, or a published checkpoint.
+    """Load a trained model: ours, or a published checkpoint, of which a logged line says how it was read.
 
     Args:
         source: A run folder, a model folder, the folder or weights file of a published checkpoint, or its hub id
@@ -354,6 +357,11 @@ def load(source: str | Path, *, device: str = "cpu", **options: Any) -> GenomeMo
         raise UserError(f"{source} holds a {type(model).__name__}, which is no genome model of seqdna.")
     if not isinstance(tokenizer, NucleotideTokenizer):
         raise UserError(f"{source} has a {type(tokenizer).__name__}; this takes models of single nucleotides.")
+    if checkpoint.layout == "published":
+        took = ", ".join(f"{name}={value!r}" for name, value in checkpoint.choices.items())
+        _log.warning(
+            "%s: published weights, read with %s; `seqdna import` and `seqdna.load` can overrule it", source, took
+        )
     to_device(model, device)
     folder = own_folder(path)
     head = None if folder is None or not (folder / HEAD).is_file() else load_head(folder)

@@ -65,6 +65,14 @@ class Checkpoint:
         known = fields.get("mixer_options", {}) | fields
         return {name: known[name] for name in names if name in known}
 
+    @property
+    def choices(self) -> dict[str, Any]:
+        """What the weights alone do not say and a reader decides: swap_halves, shift, padding, lower case."""
+        chosen = {name: self.flags[name] for name in ("swap_halves", "shift", "padding") if name in self.flags}
+        if not self.config.both_strands:
+            chosen.pop("swap_halves", None)
+        return chosen | ({"lower": self.tokenizer.lower} if hasattr(self.tokenizer, "lower") else {})
+
 
 def read_checkpoint(
     source: str | Path,
@@ -149,7 +157,10 @@ def _read_own(folder: Path, source: str) -> Checkpoint:
     model = load_model(folder)
     config = model.config
     if not isinstance(config, GenomeConfig):
-        raise UserError(f"{folder}: holds a {type(model).__name__}, which is no genome model of seqdna")
+        raise UserError(
+            f"{folder}: holds a {type(model).__name__}, which is no genome model of seqdna; give the folder of a run "
+            "or model of seqdna, or a published genome checkpoint"
+        )
     try:
         tokenizer = vocabulary_of(folder, config)
     except UserError as error:

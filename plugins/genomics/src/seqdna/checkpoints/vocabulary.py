@@ -124,4 +124,6 @@ def check_vocabulary(tokenizer: Tokenizer, config: GenomeConfig, source: object)
     """
     reason = _misfit(tokenizer, config)
     if reason is not None:
-        raise UserError(f"{source}: does not match the checkpoint: {reason}")
+        raise UserError(
+            f"{source}: does not match the checkpoint: {reason}; give the tokenizer that belongs to these weights"
+        )

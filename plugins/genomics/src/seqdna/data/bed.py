@@ -128,7 +128,7 @@ def _settled(source: Path, rows: list[BedRow], contigs: Contigs) -> list[BedRow]
         if length is not None and row.end > length:
             raise UserError(
                 f"{source}, line {row.line}: {row.chrom}:{row.start}-{row.end} reaches beyond the record {chrom!r}, "
-                f"which has {length} bases."
+                f"which has {length} bases; mend the interval, or give the genome that it was made for."
             )
         settled.append(replace(row, chrom=chrom))
     return settled

@@ -111,7 +111,7 @@ def is_bgzip(head: bytes) -> bool:
 def _unpack(source: Path, raw: BinaryIO) -> io.BufferedReader:
     head = raw.read(18)
     if not head:
-        raise UserError(f"{source}: the file is empty.")
+        raise UserError(f"{source}: the file is empty; write or download it again.")
     for magic, packing in _OTHER_PACKING.items():
         if head.startswith(magic):
             raise UserError(f"{source}: packed with {packing}; unpack it, or pack it with gzip or bgzip.")
@@ -131,9 +131,11 @@ def _check_start(source: Path, number: int, line: bytes) -> None:
         return
     for magic, what in _OTHER_FORMATS:
         if line.startswith(magic):
-            raise UserError(f"{source}: not a FASTA file but {what}.")
+            raise UserError(f"{source}: not a FASTA file but {what}; give the sequences as FASTA.")
     if any(byte < 9 or byte == 127 for byte in line[:512]) or line.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise UserError(f"{source}: not a FASTA file (binary data at line {number}).")
+        raise UserError(
+            f"{source}: not a FASTA file (binary data at line {number}); give FASTA, plain or in gzip or bgzip."
+        )
     shown = line[:30].decode("ascii", "replace").strip()
     hint = (
         " A bare sequence needs a header line: put '>name' above it."
@@ -158,9 +160,8 @@ def _lines(source: Path, handle: io.BufferedReader) -> Iterator[tuple[int, bytes
         if started:
             yield number, line
     if not started:
-        raise UserError(
-            f"{source}: the file holds nothing but blank lines." if number else f"{source}: the file is empty."
-        )
+        what = "holds nothing but blank lines" if number else "is empty"
+        raise UserError(f"{source}: the file {what}; write or download it again.")
 
 
 def _name(source: Path, number: int, line: bytes, seen: dict[str, int]) -> str:

@@ -117,7 +117,10 @@ def _window(genome: Mapping[str, str], name: str, span: tuple[int, int], where: 
         raise missing_sequence(name, genome, where, genome_name)
     start, end = span
     if end <= 0 or start >= len(sequence):
-        raise UserError(f"{where}: {name}:{start}-{end} lies outside of {name!r}, which has {len(sequence)} bases.")
+        raise UserError(
+            f"{where}: {name}:{start}-{end} lies outside of {name!r}, which has {len(sequence)} bases; mend the "
+            "interval, or give the genome that it was made for."
+        )
     text = sequence[max(start, 0) : end].upper()
     return "N" * max(-start, 0) + text + "N" * max(end - len(sequence), 0)
 

@@ -93,7 +93,10 @@ def fetch(
     except ValueError:
         raise UserError(f"{where}: start {first!r} and end {last!r} must be whole numbers.") from None
     if not 0 <= start < end <= len(sequence):
-        raise UserError(f"{where}: {name}:{start}-{end} lies outside of {name!r}, which has {len(sequence)} bases.")
+        raise UserError(
+            f"{where}: {name}:{start}-{end} lies outside of {name!r}, which has {len(sequence)} bases; mend the "
+            "interval, or give the genome that it was made for."
+        )
     piece = sequence[start:end]
     return reverse_complement(piece) if minus else piece
 

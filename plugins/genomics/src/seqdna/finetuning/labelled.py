@@ -316,7 +316,8 @@ def _classes(rows: Rows) -> tuple[np.ndarray, tuple[str, ...]]:
     classes = tuple(sorted(found, key=int) if whole else sorted(found))
     if len(classes) < 2:
         raise UserError(
-            f"{rows.source}: all {len(rows)} rows have the label {classes[0]!r}; a classification needs two classes."
+            f"{rows.source}: all {len(rows)} rows have the label {classes[0]!r}; a classification needs two classes: "
+            "add rows of another one, or name other labels with --labels."
         )
     numbers = {name: number for number, name in enumerate(classes)}
     return np.array([numbers[text] for text in texts], dtype=np.int64), classes

@@ -123,7 +123,9 @@ def check_tokenizer(start: Start) -> None:
     elif config.pad_token_id is not None and tokenizer.pad_id != config.pad_token_id:
         wrong = f"the tokenizer pads with id {tokenizer.pad_id}, the model with {config.pad_token_id}"
     if wrong:
-        raise UserError(f"{start.source}: the tokenizer does not match the model: {wrong}.")
+        raise UserError(
+            f"{start.source}: the tokenizer does not match the model: {wrong}; give the one that belongs to it."
+        )
 
 
 def new_classifier(start: Start, options: FinetuneConfig, *, outputs: int, bases_per_label: int = 0) -> DNAModel:

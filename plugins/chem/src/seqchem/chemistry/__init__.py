@@ -1,0 +1,1 @@
+"""Chemistry through RDKit: parsing, scaffolds, computed properties, fingerprints and drawings."""

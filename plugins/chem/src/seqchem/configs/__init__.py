@@ -1,0 +1,1 @@
+"""Options of models and commands, free of torch; one module a command or family."""

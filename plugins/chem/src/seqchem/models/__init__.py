@@ -1,0 +1,1 @@
+"""Models of the package; `seqsuite.create_model` builds them by name."""
