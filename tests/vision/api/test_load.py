@@ -15,7 +15,9 @@ from seqsuite.models import create_model, load_model
 from seqvision.api import load_classifier
 from seqvision.configs.forecast_train import ForecastTrainConfig
 from seqvision.forecasting import Forecaster, forecast, forecast_train
+from seqvision.segmentation.predict import load_segmenter
 from seqvision.trained import Segmenter, WeatherForecaster
+from seqvision.weather.forecasting import load_forecaster as load_weather
 
 TINY = {"backbone_options": {"patch_size": 4, "depth": 1}, "head_width": 4}
 
@@ -32,6 +34,9 @@ def test_a_model_of_masks(tmp_path: Path) -> None:
     assert [mask.shape for mask in found] == [(20, 24)] * 3
     for one, picture in zip(found, pictures, strict=True):
         np.testing.assert_array_equal(model.masks([picture])[0], one)
+    with pytest.raises(UserError, match=r"picture 1: must be \(H, W, 3\) uint8, not \(20, 24\)"):
+        model.masks([pictures[0], pictures[1][..., 0]])
+    assert "16 x 16, 3 classes" in repr(model)
     with pytest.raises(UserError, match="DenseModel, which is no classifier"):
         load_classifier(tmp_path)
 
@@ -42,6 +47,7 @@ def test_a_model_of_fields(tmp_path: Path) -> None:
     assert isinstance(model, WeatherForecaster)
     assert model.table()["variables"] == "UWND, VWND"
     assert not model.model.training
+    assert "8 x 16, UWND, VWND" in repr(model)
 
 
 def test_a_forecaster_of_series(tmp_path: Path) -> None:
@@ -61,3 +67,6 @@ def test_a_forecaster_of_series(tmp_path: Path) -> None:
         assert model.table()["columns"] == "load, wind"
         np.testing.assert_array_equal(model.forecast(frame).values, forecast(run, frame).values)
     assert load_model(run / "model" / "h12").config.horizon == 12
+    for load in (load_classifier, load_segmenter, load_weather):
+        with pytest.raises(UserError, match="holds forecasters of series; see `seqvision forecast`"):
+            load(run)

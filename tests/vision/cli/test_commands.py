@@ -360,6 +360,19 @@ def test_bad_folders(spoil, digits, tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
+def test_no_epochs_and_no_steps_are_no_run(tmp_path, capsys):
+    assert main(["train", "digits", *FAST, "--epochs", "0", "--out", str(tmp_path / "run")]) == 2
+    assert "--epochs is 0.0; it must be above 0 where --steps is 0" in told(capsys)
+
+
+def test_a_class_of_one_image_is_named_with_its_source(digits, tmp_path, capsys):
+    folder = pictures(tmp_path / "some", digits)
+    for path in sorted((folder / "3").iterdir())[1:]:
+        path.unlink()
+    assert main(["train", str(folder), *FAST, "--out", str(tmp_path / "run")]) == 2
+    assert f"{folder}: class '3' has 1 input, too few for 3 splits" in told(capsys)
+
+
 def test_mixed_modes_are_converted_and_counted(digits, tmp_path, capsys):
     folder = pictures(tmp_path / "some", digits)
     images, _ = digits
@@ -400,6 +413,10 @@ def test_corrupt_images_are_skipped_and_listed(digits, tmp_path, capsys):
         (("digits", "--ema", "true", "--precision", "bf16-true"), "--ema needs weights in float32"),
         (("digits", "--hflip", "2"), "--hflip is 2.0; it must be between 0 and 1"),
         (("digits", "--test_fraction", "0.9999"), "too few for 3 splits|must be below 1 together"),
+        (("digits", "--model", "dense_debug"), "dense_debug is no classifier .* see `seqvision segment-train`"),
+        (("digits", "--model", "weather_debug"), "see `seqvision weather-train`"),
+        (("digits", "--model", "simba_series_debug"), "see `seqvision forecast-train`"),
+        (("digits", "--model", "test_mamba_nd_3d"), "--model test_mamba_nd_3d takes clips: give --task video"),
         (("digits", "--pretrained_from", "nowhere"), "nowhere: does not exist"),
         (("digits", "--ema_decay", "1"), "--ema_decay is 1.0; it must be above 0 and below 1"),
         (("digits", "--layer_decay", "1e9"), "--layer_decay is 1000000000.0; it must be between 0 and 1"),

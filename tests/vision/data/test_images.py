@@ -359,6 +359,7 @@ def test_a_corrupt_image_is_named_or_skipped(tmp_path, content):
     assert "\n" not in str(caught.value)
     found = read_source(tmp_path, skip=True)
     assert [name for name, _ in found.skipped] == [str(bad)]
+    assert "--on_error" not in found.skipped[0][1]
     assert np.bincount(found.parts["all"].labels).tolist() == [4, 4]
 
 

@@ -15,6 +15,7 @@ from seqsuite.errors import UserError
 from seqvision.data.series import read_series, series_of
 from seqvision.data.series_times import seasons_of
 from seqvision.data.series_windows import fit_scaling
+from seqvision.forecasting import Forecast
 
 from .conftest import waves, write_waves
 
@@ -83,9 +84,18 @@ def test_zones_become_utc(hourly: Path) -> None:
     frame = pd.read_csv(hourly, parse_dates=["date"])
     frame["date"] = frame["date"].dt.tz_localize("Etc/GMT-2")
     frame.to_csv(hourly, index=False)
-    times = read_series(hourly).times
-    assert times is not None
-    assert times[0] == np.datetime64("2019-12-31T22:00")
+    series = read_series(hourly)
+    assert series.times is not None
+    assert series.times[0] == np.datetime64("2019-12-31T22:00")
+    assert series.select(series.names[:1]).zone == "+00:00"
+
+
+def test_a_forecast_says_that_its_times_are_utc() -> None:
+    midnights = np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[s]")
+    values = np.zeros((2, 1))
+    assert Forecast(("load",), midnights, values, values, "date", "+00:00").shown_times() == [
+        "2020-01-01 00:00:00+00:00", "2020-01-02 00:00:00+00:00"]  # fmt: skip
+    assert Forecast(("load",), midnights, values, values).shown_times() == ["2020-01-01", "2020-01-02"]
 
 
 def swap(lines: list[str], first: int, second: int) -> list[str]:

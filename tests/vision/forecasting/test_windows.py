@@ -91,6 +91,6 @@ def test_a_column_that_is_constant_in_training_has_no_scale(hourly: Path) -> Non
 
 
 def test_a_horizon_longer_than_the_split_is_told() -> None:
-    with pytest.raises(UserError, match=r"x.csv: the test split \(20 rows\) hold no window of horizon 21"):
+    with pytest.raises(UserError, match=r"x.csv: the test split \(20 rows\) holds no window of horizon 21"):
         Windows(np.zeros((100, 1)), (80, 100), look_back=8, horizon=21, source="x.csv", split="test")
     assert len(Windows(np.zeros((100, 1)), (80, 100), look_back=8, horizon=20)) == 1

@@ -336,7 +336,8 @@ def test_bad_options(folder, flags, capsys, options, why) -> None:
         ({"x": np.zeros((3, 8, 8), np.uint8)}, "no array 'mask'"),
         ({"x": np.zeros((3, 8, 8), np.float32), "mask": np.zeros((3, 8, 8), np.uint8)}, "uint8"),
         ({"x": np.zeros((3, 8, 8), np.uint8), "mask": np.zeros((3, 8, 9), np.uint8)}, r"\(3, 8, 9\)"),
-        ({"x": np.zeros((3, 8, 8), np.uint8), "mask": np.full((3, 8, 8), 255, np.uint8)}, "--ignore 255"),
+        ({"x": np.zeros((3, 8, 8), np.uint8), "mask": np.full((3, 8, 8), 255, np.uint8)}, "bad.npz.*--ignore 255"),
+        ({"x": np.zeros((3, 8, 8), np.uint8), "mask": np.full((3, 8, 8), 2, np.uint8)}, "bad.npz.* label 2 alone"),
     ],
 )
 def test_bad_archives(tmp_path, arrays, why) -> None:
@@ -375,6 +376,23 @@ def test_a_true_mask_with_another_label_is_named(trained, folder, tmp_path, caps
     Image.fromarray(np.full((19, 19), 9, np.uint8)).save(folder / "masks" / "p3.png")
     told = refused(capsys, "segment", trained, folder / "images", "--out", tmp_path / "o", "--masks", folder / "masks")
     assert "p3.png: has the label 9; the model's 3 classes end at 2" in told
+
+
+def test_a_late_fault_leaves_nothing_half_written(trained, folder, tmp_path, capsys) -> None:
+    (folder / "images" / "z_last.png").write_bytes(b"no image")
+    flags = ["--batch_size", 1, "--out", tmp_path / "o"]
+    assert "z_last.png: is no image" in refused(capsys, "segment", trained, folder / "images", *flags)
+    assert not (tmp_path / "o").exists()
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "mine.txt").write_text("stays")
+    refused(capsys, "segment", trained, folder / "images", *flags)
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["mine.txt"]
+
+
+def test_a_run_without_a_model_yet_says_so(folder, tmp_path, capsys) -> None:
+    (tmp_path / "half" / "checkpoints").mkdir(parents=True)
+    told = refused(capsys, "segment", tmp_path / "half", folder / "images", "--out", tmp_path / "o")
+    assert "half holds no model (its run is not complete; go on with --resume)" in told
 
 
 def test_no_flag_is_advised_that_is_not_there(trained, folder, flags, tmp_path, capsys) -> None:

@@ -29,6 +29,7 @@ from seqsuite.models.published import is_hub_id, own_folder, read_json
 from seqsuite.reports import TableView, html_table
 from seqvision.configs.models import ImageModelConfig
 from seqvision.configs.train import VisionTrainConfig
+from seqvision.models.folders import half_done, refuse_series
 from seqvision.models.image_model import ImageModel
 from seqvision.trained import Trained, load_trained
 
@@ -162,7 +163,8 @@ def load_classifier(source: str | os.PathLike[str], *, device: str = "cpu") -> V
         raise UserError(f"{path} is a file; give a run folder or a model folder")
     folder = own_folder(path)
     if folder is None and path.is_dir():
-        half = " (its run is not complete; go on with --resume)" if (path / "checkpoints").is_dir() else ""
+        refuse_series(path)
+        half = half_done(path)
         raise UserError(f"{path} holds no model{half}; give a run folder, or bring it in with `seqvision import`")
     model = load_model(folder or str(source))
     if not isinstance(model, ImageModel):

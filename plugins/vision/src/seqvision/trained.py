@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seqsuite.errors import UserError
 from seqsuite.models.published import own_folder, read_json
 from seqsuite.reports import TableView
 from seqvision.configs.dense import DenseModelConfig, WeatherModelConfig
 from seqvision.configs.segment import SegmentConfig
 from seqvision.configs.weather import WeatherConfig
 from seqvision.forecasting.forecaster import Forecaster, load_forecaster
-from seqvision.forecasting.task import FACTS
 from seqvision.models.dense import DenseModel
 from seqvision.models.dense_weather import WeatherModel
+from seqvision.models.folders import holds_series
 from seqvision.segmentation.predict import load_segmenter, segment
 from seqvision.segmentation.train import predict_masks
 from seqvision.weather.forecasting import forecast
@@ -45,6 +46,11 @@ class Segmenter(TableView):
     def __init__(self, model: DenseModel, folder: Path) -> None:
         self.model, self.folder = model.eval(), folder
 
+    def __repr__(self) -> str:
+        config, classes = self.model.config, len(self.classes)
+        size = " x ".join(map(str, config.size))
+        return f"Segmenter({config.backbone}, {self.model.num_parameters():,} parameters, {size}, {classes} classes)"
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of its classes; numbers where they have none."""
@@ -59,7 +65,16 @@ class Segmenter(TableView):
         return facts | {said: test[name] for name, said in shown.items() if name in test}
 
     def masks(self, pictures: Sequence[np.ndarray], *, batch: int = 8) -> list[np.ndarray]:
-        """Return the classes (H, W) int64 of pictures (H, W, 3) uint8 of any size, at their own size."""
+        """Return the classes (H, W) int64 of pictures (H, W, 3) uint8 of any size, at their own size.
+
+        Raises:
+            UserError: A picture is none, or the batch is below 1.
+        """
+        for number, picture in enumerate(pictures):
+            if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or not picture.size:
+                raise UserError(f"picture {number}: must be (H, W, 3) uint8, not {picture.shape} {picture.dtype}")
+        if batch < 1:
+            raise UserError(f"batch is {batch}; it must be at least 1")
         starts = range(0, len(pictures), batch)
         return [mask for first in starts for mask in predict_masks(self.model, pictures[first : first + batch])]
 
@@ -86,6 +101,11 @@ class WeatherForecaster(TableView):
 
     def __init__(self, model: WeatherModel, folder: Path) -> None:
         self.model, self.folder = model.eval(), folder
+
+    def __repr__(self) -> str:
+        config = self.model.config
+        size, names = " x ".join(map(str, config.size)), ", ".join(config.variables)
+        return f"WeatherForecaster({config.backbone}, {self.model.num_parameters():,} parameters, {size}, {names})"
 
     def table(self) -> dict[str, Any]:
         """Return what it is, by name."""
@@ -122,8 +142,7 @@ def load_trained(path: Path, device: str) -> Trained | None:
     Raises:
         UserError: It is damaged, or the device cannot be used.
     """
-    places = (path, path / "model", *path.glob("h*"), *path.glob("model/h*"))
-    if any((place / FACTS).is_file() for place in places):
+    if holds_series(path):
         return load_forecaster(path, device=device)
     folder = own_folder(path)
     kind = read_json(folder / "config.json").get("model") if folder else None

@@ -157,6 +157,7 @@ class VisionTrainConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         if not self.steps:
+            _demand("epochs", self.epochs, self.epochs > 0, "above 0 where --steps is 0")
             dataclasses.replace(self, steps=1)  # 0 stands for --epochs; everything else is checked on a twin
             return
         super().__post_init__()

@@ -127,7 +127,7 @@ def split_parts(found: Found, config: VisionTrainConfig) -> tuple[dict[str, tupl
     if "all" in found.parts:
         part = found.parts["all"]
         shares = (config.valid_fraction, config.test_fraction)
-        valid, test, train = stratified(part.labels, shares, config.seed, classes=found.classes)
+        valid, test, train = stratified(part.labels, shares, config.seed, classes=found.classes, source=found.source)
         rows = {"train": ("all", train), "valid": ("all", valid), "test": ("all", test)}
         note = f"validation ({shares[0]:g}) and test ({shares[1]:g}) were dealt out {seed}"
         return {split: value for split, value in rows.items() if len(value[1])}, (note,)
@@ -137,7 +137,9 @@ def split_parts(found: Found, config: VisionTrainConfig) -> tuple[dict[str, tupl
         notes.append("the source's validation images are the test, since it has no other")
     if "train" in marked and "valid" not in marked and config.valid_fraction:
         labels = found.parts["train"].labels
-        valid, train = stratified(labels, (config.valid_fraction,), config.seed, classes=found.classes)
+        valid, train = stratified(
+            labels, (config.valid_fraction,), config.seed, classes=found.classes, source=found.source
+        )
         marked |= {"train": ("train", train), "valid": ("train", valid)}
         notes.append(f"validation ({config.valid_fraction:g} of the training images) was dealt out {seed}")
     return marked, tuple(notes)

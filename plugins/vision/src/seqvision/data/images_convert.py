@@ -24,6 +24,8 @@ from seqsuite.errors import UserError
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm")
 _SIXTEEN = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 _ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
+ADVICE = ", or use --on_error skip"
+"""Ends messages about one image; commands without that flag, and lists of what was skipped, leave it out."""
 _PLAIN = {"L": "grey", "RGB": "colour"}
 
 
@@ -110,10 +112,10 @@ def opened(file: Any, name: str) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise UserError(f"{name}: is larger than images should be ({error})") from error
     except Image.UnidentifiedImageError as error:
-        raise UserError(f"{name}: is no image that can be read; remove it, or use --on_error skip") from error
+        raise UserError(f"{name}: is no image that can be read; remove it{ADVICE}") from error
     except (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{name}: is damaged ({reason}); remove it, or use --on_error skip") from error
+        raise UserError(f"{name}: is damaged ({reason}); remove it{ADVICE}") from error
 
 
 def decode(file: str | IO[bytes], channels: int, name: str) -> Image.Image:

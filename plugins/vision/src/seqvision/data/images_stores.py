@@ -20,7 +20,7 @@ from PIL import Image
 from torch import Tensor
 
 from seqsuite.errors import UserError
-from seqvision.data.images_convert import decode, is_grey, kind_of, opened
+from seqvision.data.images_convert import ADVICE, decode, is_grey, kind_of, opened
 
 
 class ImageStore:
@@ -89,7 +89,7 @@ class EncodedStore(ImageStore):
             except UserError as error:
                 if not skip:
                     raise
-                self.skipped.append((name, str(error)))
+                self.skipped.append((name, str(error).removesuffix(ADVICE)))
                 continue
             good.append(number)
             kinds[kind] += 1

@@ -199,7 +199,12 @@ class Subset(Items):
 
 
 def stratified(
-    labels: np.ndarray, fractions: Sequence[float], seed: int, *, classes: Sequence[str] | None = None
+    labels: np.ndarray,
+    fractions: Sequence[float],
+    seed: int,
+    *,
+    classes: Sequence[str] | None = None,
+    source: str = "",
 ) -> list[np.ndarray]:
     """Deal rows out so that every part has its share of each class; the rest comes last.
 
@@ -208,6 +213,7 @@ def stratified(
         fractions: Share of each part, from 0 on, below 1 together.
         seed: Decides which rows.
         classes: Names, for the message.
+        source: What they are from, for the message.
 
     Returns:
         The rows of each part, then those that are left, all ascending.
@@ -223,7 +229,9 @@ def stratified(
         rows = np.flatnonzero(labels == label)
         if len(rows) < wanted:
             name = str(label) if classes is None else classes[int(label)]
-            raise UserError(f"class {name!r} has {len(rows)} inputs, too few for {wanted} splits; add some or drop it")
+            inputs = "1 input" if len(rows) == 1 else f"{len(rows)} inputs"
+            where = f"{source}: " if source else ""
+            raise UserError(f"{where}class {name!r} has {inputs}, too few for {wanted} splits; add some or drop it")
         order = ShuffledOrder(len(rows), item_seed(seed, int(label)))
         dealt = [int(rows[order.index(0, rank)]) for rank in range(len(rows))]
         for number, count in enumerate(_shares(len(rows), fractions)):

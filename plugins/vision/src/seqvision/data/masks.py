@@ -22,7 +22,7 @@ from typing import Protocol
 import numpy as np
 
 from seqsuite.errors import UserError
-from seqvision.data.images_convert import SUFFIXES, decode, opened
+from seqvision.data.images_convert import ADVICE, SUFFIXES, decode, opened
 
 Pair = tuple[np.ndarray, np.ndarray]
 """An image (H, W, 3) uint8 and its mask (H, W) int64."""
@@ -151,7 +151,7 @@ def open_masks(
     else:
         what = "is no folder and no .npz file" if path.exists() else "there is no such file or folder"
         raise UserError(f"{source}: {what}; give a folder, a .npz file, or one of {', '.join(COMPOSED)}")
-    names, digest = _checked(parts, tuple(classes), ignore)
+    names, digest = _checked(parts, tuple(classes), ignore, source)
     return FoundMasks(parts, names, digest)
 
 
@@ -213,7 +213,7 @@ def _without_flag() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise UserError(str(error).removesuffix(", or use --on_error skip")) from error
+        raise UserError(str(error).removesuffix(ADVICE)) from error
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -259,9 +259,11 @@ def read_archive(path: Path) -> dict[str, MaskStore]:
     return {name: ArrayMasks(images, masks, str(path), np.flatnonzero(split == name)) for name in names}
 
 
-def _checked(parts: Mapping[str, MaskStore], classes: tuple[str, ...], ignore: int) -> tuple[tuple[str, ...], str]:
+def _checked(
+    parts: Mapping[str, MaskStore], classes: tuple[str, ...], ignore: int, source: str
+) -> tuple[tuple[str, ...], str]:
     """Look at every mask; return the classes' names and a fingerprint."""
-    digest, highest = hashlib.sha256(), -1
+    digest, seen = hashlib.sha256(), set[int]()
     most = len(classes) or _MOST_CLASSES
     for part, store in parts.items():
         for index in range(len(store)):
@@ -273,9 +275,11 @@ def _checked(parts: Mapping[str, MaskStore], classes: tuple[str, ...], ignore: i
             if len(bad):
                 known = f"the {most} classes end at {most - 1}"
                 raise UserError(f"{store.name(index)}: has the label {bad[0]}; {known}, and --ignore is {ignore}")
-            highest = max(highest, int(labels[-1]) if len(labels) else -1)
-    if highest < 0:
-        raise UserError(f"no mask has a label other than --ignore {ignore}")
-    names = classes or tuple(str(number) for number in range(max(2, highest + 1)))
+            seen.update(labels.tolist())
+    if not seen:
+        raise UserError(f"{source}: no mask has a label other than --ignore {ignore}")
+    if len(seen) == 1:
+        raise UserError(f"{source}: the masks have the label {seen.pop()} alone; there must be two to tell apart")
+    names = classes or tuple(str(number) for number in range(max(seen) + 1))
     digest.update(repr((names, ignore)).encode())
     return names, digest.hexdigest()

@@ -42,6 +42,7 @@ class Series:
         times: (T,) datetime64, or None where the file has none.
         frequency: Of the timestamps, in pandas' notation ("h", "15min", "MS"), or "".
         date_column: The column of the timestamps, or "".
+        zone: "+00:00" where the file's timestamps had a zone and became UTC, or "".
     """
 
     source: str
@@ -50,6 +51,7 @@ class Series:
     times: np.ndarray | None = field(default=None, repr=False)
     frequency: str = ""
     date_column: str = ""
+    zone: str = ""
 
     def __len__(self) -> int:
         return len(self.values)
@@ -70,7 +72,7 @@ class Series:
                 raise UserError(f"{self.source}: {unknown_name('column', name, self.names)}")
         places = [self.names.index(name) for name in names]
         values = np.ascontiguousarray(self.values[:, places])
-        return Series(self.source, tuple(names), values, self.times, self.frequency, self.date_column)
+        return replace(self, names=tuple(names), values=values)
 
     def at(self, frequency: str) -> Series | None:
         """Return the series with a frequency, if its timestamps are a row of it.
@@ -156,8 +158,8 @@ def series_of(
     values = np.stack([_numbers(frame[name], source, name, instead) for name in names], axis=1)
     if not date:
         return Series(source, names, values)
-    times = times_of(frame[date], source, date, instead)
-    return Series(source, names, values, times, frequency_of(times, source, date), date)
+    times, zone = times_of(frame[date], source, date, instead)
+    return Series(source, names, values, times, frequency_of(times, source, date), date, zone)
 
 
 def _frame(path: Path) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Timestamps of series: read from a column, each later than the one before, in equal steps or a calendar's.
 
-times = times_of(frame["date"], "load.csv", "date", "")
+times, zone = times_of(frame["date"], "load.csv", "date", "")
 frequency_of(times, "load.csv", "date")       # "h", "15min", "MS", "B"
 seasons_of("h")                               # (24, 168, 8760)
 """
@@ -26,8 +26,8 @@ def line_of(source: str, row: int) -> str:
     return f"{source}, line {row + 2}" if source.lower().endswith(CSV) else f"{source}, row {row + 1}"
 
 
-def times_of(column: pd.Series, source: str, name: str, instead: str) -> np.ndarray:
-    """Return a column as (T,) datetime64, each later than the one before; zones become UTC."""
+def times_of(column: pd.Series, source: str, name: str, instead: str) -> tuple[np.ndarray, str]:
+    """Return a column as (T,) datetime64, each later than the one before, and "+00:00" where zones became UTC."""
     import pandas as pd
 
     texts = column if pd.api.types.is_datetime64_any_dtype(column) else column.astype("string")
@@ -37,7 +37,8 @@ def times_of(column: pd.Series, source: str, name: str, instead: str) -> np.ndar
             times = pd.to_datetime(texts, errors="coerce")
         except (ValueError, TypeError):  # clock changes within the file: offsets differ from line to line
             times = pd.to_datetime(texts, errors="coerce", utc=True)
-    if getattr(times.dt, "tz", None) is not None:
+    zone = "" if getattr(times.dt, "tz", None) is None else "+00:00"
+    if zone:
         times = times.dt.tz_convert("UTC").dt.tz_localize(None)
     bad = np.flatnonzero(times.isna().to_numpy())
     if len(bad):
@@ -56,7 +57,7 @@ def times_of(column: pd.Series, source: str, name: str, instead: str) -> np.ndar
             f"{line_of(source, row)}, column {name!r}: {_shown(values[row])} {what} the timestamp of the row above; "
             "rows must be in the order of time, one a timestamp"
         )
-    return values
+    return values, zone
 
 
 def _shown(time: np.datetime64) -> str:

@@ -164,9 +164,10 @@ class Windows:
         first = max(rows[0], look_back) - look_back
         count = rows[1] - horizon - look_back - first + 1
         if count < 1:
-            what = f"the {split} split ({max(0, rows[1] - rows[0]):,} rows)" if split else f"{len(values):,} rows"
+            there = max(0, rows[1] - rows[0])
+            what = f"the {split} split ({there:,} rows) holds" if split else f"its {len(values):,} rows hold"
             raise UserError(
-                f"{source}: {what} hold no window of horizon {horizon} behind a look-back of {look_back}; "
+                f"{source}: {what} no window of horizon {horizon} behind a look-back of {look_back}; "
                 "give a longer series, a shorter --horizons or another --split"
             )
         self.values = np.ascontiguousarray(values, dtype=np.float32)

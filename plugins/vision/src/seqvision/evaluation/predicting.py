@@ -48,7 +48,7 @@ class Predictions(TableView):
         skipped: Inputs that could not be read, and why.
     """
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] = field(repr=False)
     classes: tuple[str, ...]
     probs: np.ndarray = field(repr=False)
     top: int = 5

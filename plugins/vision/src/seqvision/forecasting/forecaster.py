@@ -20,7 +20,7 @@ from seqvision.data.series import Series, series_of
 from seqvision.data.series_windows import Scaling, Windows
 from seqvision.forecasting.one_run import network_forecast
 from seqvision.forecasting.results import Evaluation, Forecast
-from seqvision.forecasting.task import FACTS
+from seqvision.models.folders import FACTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +76,7 @@ class Forecaster(TableView):
         scaled = self.scaling.forward(past).astype(np.float32)[None]
         found = self.scaling.inverse(network_forecast(self.model)(scaled)[0].astype(np.float64))[:rows]
         name = known.date_column or ("row" if known.times is None else self.date_column)
-        return Forecast(self.columns, known.following(rows), found, past, name)
+        return Forecast(self.columns, known.following(rows), found, past, name, known.zone)
 
     def evaluate(self, series: Series | pd.DataFrame) -> Evaluation:
         """Score the forecasts of every window of a series.

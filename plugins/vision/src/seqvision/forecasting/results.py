@@ -183,6 +183,7 @@ class Forecast(TableView):
         values: (H, C) in the units of the file.
         past: (L, C) the rows that were seen.
         date_column: Name of the timestamps.
+        zone: "+00:00" behind each timestamp where those of the file had zones, or "".
     """
 
     columns: tuple[str, ...]
@@ -190,15 +191,17 @@ class Forecast(TableView):
     values: np.ndarray = field(repr=False)
     past: np.ndarray = field(repr=False)
     date_column: str = "date"
+    zone: str = ""
 
     def shown_times(self) -> list[str]:
-        """Return the timestamps as text: days alone where all are at midnight."""
+        """Return the timestamps as text: days alone where all are at midnight and there is no zone."""
         if self.times.dtype.kind != "M":
             return [str(time) for time in self.times]
-        whole = bool((self.times == self.times.astype("datetime64[D]")).all())
+        whole = not self.zone and bool((self.times == self.times.astype("datetime64[D]")).all())
         exact = bool((self.times == self.times.astype("datetime64[s]")).all())
         unit = "D" if whole else "s" if exact else "us"
-        return [text.replace("T", " ") for text in np.datetime_as_string(self.times, unit=unit).tolist()]  # type: ignore[call-overload]
+        texts = np.datetime_as_string(self.times, unit=unit).tolist()  # type: ignore[call-overload]
+        return [text.replace("T", " ") + self.zone for text in texts]
 
     def table(self) -> list[dict[str, Any]]:
         """Return one row a step: its timestamp and values."""

@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from seqsuite.training import Scores, Task, TrainConfig
+from seqvision.models.folders import FACTS
 
-FACTS = "series.json"
-"""Beside an exported model: its columns, their scaling, look-back, horizon, frequency."""
 _LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "mse": F.mse_loss,
     "mae": F.l1_loss,

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +14,13 @@ from PIL import Image
 
 from seqsuite.errors import UserError
 from seqsuite.models.create import load_model, to_device
-from seqsuite.models.published import own_folder
 from seqsuite.reports.csv_files import write_csv
 from seqsuite.training.run_folder import told
 from seqvision.configs.segment import SegmentConfig
 from seqvision.data.images_convert import SUFFIXES
 from seqvision.data.masks import image_files, masks_by_stem, read_mask, read_picture
 from seqvision.models.dense import DenseModel
+from seqvision.models.folders import model_folder
 from seqvision.segmentation.results import SHOWN, Segmented, SegmentedImage, palette
 from seqvision.segmentation.scores import confusion, pixel_scores
 from seqvision.segmentation.train import predict_masks
@@ -30,9 +33,7 @@ def load_segmenter(source: str | Path, *, device: str = "cpu") -> DenseModel:
         UserError: There is no model, it is another kind of model, or the device cannot be used.
     """
     path = Path(source).expanduser()
-    if not path.exists():
-        raise UserError(f"{path}: there is no such folder; give a run folder of `seqvision segment-train`")
-    model = load_model(own_folder(path) or path)
+    model = load_model(model_folder(path, "segment-train"))
     if not isinstance(model, DenseModel):
         raise UserError(f"{path} holds a {type(model).__name__}, which segments no images; see segment-train")
     to_device(model, device)
@@ -58,9 +59,27 @@ def segment(config: SegmentConfig, model: DenseModel | None = None) -> Segmented
     masks = _masks_of(images, Path(config.masks).expanduser()) if config.masks else []
     model = model or load_segmenter(config.run, device=config.device)
     classes = model.config.class_names or tuple(map(str, range(model.config.num_classes)))
-    result = _run(config, model, classes, images, targets, masks)
-    _write(result)
+    with _aside(out) as aside:
+        result = _run(config, model, classes, images, aside, masks)
+        _write(result, aside)
+        for path in sorted(aside.iterdir()):
+            with told(out / path.name):
+                os.replace(path, out / path.name)
     return result
+
+
+@contextmanager
+def _aside(out: Path) -> Iterator[Path]:
+    """Give a folder within `out` to write to; nothing of it is left behind, nor `out` where that is new and empty."""
+    aside, new = out / f".{os.getpid()}.tmp", not out.exists()
+    with told(out):
+        aside.mkdir(parents=True)
+    try:
+        yield aside
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        if new and not any(out.iterdir()):
+            out.rmdir()
 
 
 def _run(
@@ -68,9 +87,11 @@ def _run(
     model: DenseModel,
     classes: tuple[str, ...],
     images: list[Path],
-    targets: list[Path],
+    aside: Path,
     masks: list[Path],
 ) -> Segmented:
+    """Segment the images; masks go to the folder `aside`, and the result says where they will lie."""
+    out = Path(config.out).expanduser()
     entries: list[SegmentedImage] = []
     shown: dict[str, list[np.ndarray]] = {"picture": [], "found": [], "truth": []}
     matrix = np.zeros((len(classes), len(classes)), np.int64)
@@ -83,13 +104,14 @@ def _run(
         ]
         for truth, mask in zip(truths, found, strict=False):
             matrix += confusion(truth, mask, len(classes), config.ignore)
-        for path, target, mask in zip(images[some], targets[some], found, strict=True):
-            write_mask(target, mask, len(classes))
-            entries.append(_entry(path, target, mask, classes))
+        for path, mask in zip(images[some], found, strict=True):
+            name = f"{path.stem}.png"
+            write_mask(aside / name, mask, len(classes))
+            entries.append(_entry(path, out / name, mask, classes))
         for name, arrays in (("picture", pictures), ("found", found), ("truth", truths)):
             shown[name] += arrays[: SHOWN - len(shown[name])]
     return Segmented(
-        out=Path(config.out).expanduser(),
+        out=out,
         classes=classes,
         images=tuple(entries),
         scores=pixel_scores(matrix) if masks else None,
@@ -179,18 +201,12 @@ def _check_outputs(images: list[Path], paths: list[Path], *, overwrite: bool) ->
             raise UserError(f"{path} exists; add --overwrite to replace it, or choose another --out")
 
 
-def _write(result: Segmented) -> None:
-    """Write the overlay and the table of areas."""
-    path = result.out / "overlay.png"
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp.png")
-    with told(path):
-        try:
-            result.figure().savefig(temporary, dpi=120, bbox_inches="tight")
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+def _write(result: Segmented, folder: Path) -> None:
+    """Write the overlay and the table of areas into a folder."""
+    with told(result.out / "overlay.png"):
+        result.figure().savefig(folder / "overlay.png", dpi=120, bbox_inches="tight")
     rows = (
         [item.image.name, *item.size, *(f"{item.shares.get(name, 0):.6f}" for name in result.classes)]
         for item in result.images
     )
-    write_csv(result.out / "areas.csv", ["image", "width", "height", *result.classes], rows)
+    write_csv(folder / "areas.csv", ["image", "width", "height", *result.classes], rows)

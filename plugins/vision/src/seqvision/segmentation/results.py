@@ -193,7 +193,7 @@ class Segmented(TableView):
 
     out: Path
     classes: tuple[str, ...]
-    images: tuple[SegmentedImage, ...]
+    images: tuple[SegmentedImage, ...] = field(repr=False)
     scores: PixelScores | None = None
     shown: Mapping[str, tuple[np.ndarray, ...]] = field(default_factory=dict, repr=False)
 

@@ -20,13 +20,18 @@ from torch import Tensor
 from seqsuite.errors import UserError, unknown_name
 from seqsuite.models.files import read_config
 from seqsuite.models.published import find_weights, own_folder, read_weights
+from seqvision.configs import dense, series
 from seqvision.configs.models import SIZES, ImageModelConfig
 from seqvision.configs.train import VisionTrainConfig
 from seqvision.data.labelled import Labelled
 from seqvision.models.image_model import ImageModel, is_architecture
-from seqvision.models.mamba_nd import MambaND
+from seqvision.models.mamba_nd import CLIP_SIZES, MambaND
 
 _PREFIX = "net."
+_OTHERS = dict.fromkeys(series.SIZES, "forecast-train") | {
+    name: "weather-train" if name.startswith("weather") else "segment-train" for name in dense.SIZES
+}
+"""Models of other commands."""
 
 
 def architecture_of(config: VisionTrainConfig) -> str:
@@ -36,6 +41,9 @@ def architecture_of(config: VisionTrainConfig) -> str:
         UserError: timm knows no such model; near names are suggested.
     """
     if not is_architecture(config.model):
+        command = _OTHERS.get(config.model)
+        if command is not None:
+            raise UserError(f"--model {config.model} is no classifier of images or clips; see `seqvision {command}`")
         raise unknown_name("model", config.model, {*SIZES, *timm.list_models()})
     return config.model
 
@@ -50,8 +58,11 @@ def make_model(config: VisionTrainConfig, data: Labelled) -> ImageModel:
     Raises:
         UserError: There is no such model, or it does not take the inputs or an option.
     """
+    name, own_patches = architecture_of(config), "patch_size" in config.model_options
+    if name in CLIP_SIZES and config.task == "image" and not own_patches:
+        raise UserError(f"--model {name} takes clips: give --task video, or a model of images such as test_mamba_nd")
     plan = ImageModelConfig(
-        architecture=architecture_of(config),
+        architecture=name,
         num_classes=len(data.classes),
         in_chans=data.channels,
         img_size=data.size,
@@ -85,7 +96,8 @@ def check_inputs(model: ImageModel) -> None:
     except (RuntimeError, ValueError, AssertionError, TypeError, IndexError) as error:
         size = " x ".join(str(part) for part in config.img_size)
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{config.architecture} does not take inputs of {size}: {reason}; change --img_size") from error
+        way = "--img_size" if len(config.img_size) == 2 else "--img_size or --frames, or give a model of clips"
+        raise UserError(f"{config.architecture} does not take inputs of {size}: {reason}; change {way}") from error
     finally:
         model.train(training)
     if found.shape != (2, config.num_classes):

@@ -11,12 +11,12 @@ import numpy as np
 
 from seqsuite.errors import UserError
 from seqsuite.models.create import load_model, to_device
-from seqsuite.models.published import own_folder
 from seqsuite.training.run_folder import told
 from seqvision.configs.weather import WeatherConfig
 from seqvision.data.gridded import Grid, open_grid
 from seqvision.data.gridded_times import PHASES, UNEVEN, later, phases_of
 from seqvision.models.dense_weather import WeatherModel
+from seqvision.models.folders import model_folder
 from seqvision.weather.inputs import Forecasts
 from seqvision.weather.results import Forecast
 from seqvision.weather.scores import ForecastScores, score
@@ -36,9 +36,7 @@ def load_forecaster(source: str | Path, *, device: str = "cpu") -> WeatherModel:
         UserError: There is no model, it is another kind of model, or the device cannot be used.
     """
     path = Path(source).expanduser()
-    if not path.exists():
-        raise UserError(f"{path}: there is no such folder; give a run folder of `seqvision weather-train`")
-    model = load_model(own_folder(path) or path)
+    model = load_model(model_folder(path, "weather-train"))
     if not isinstance(model, WeatherModel):
         raise UserError(f"{path} holds a {type(model).__name__}, which forecasts no grids; see weather-train")
     to_device(model, device)
