@@ -259,6 +259,14 @@ def test_best_and_newest_are_kept(toy: Any, tmp_path: Path) -> None:
     assert torch.load(result.best, weights_only=True)["global_step"] == min(valid, key=lambda step: valid[step])
 
 
+def test_the_best_named_again_leaves_nothing_beside(toy: Any, tmp_path: Path) -> None:
+    flat = {"min_lr": 1e-2, "lr": 1e-2, "warmup": 0, "checkpoint_every": 2, "validate_every": 2}
+    first = toy(tmp_path, steps=4, **flat).result
+    assert torch.load(first.best, weights_only=True)["global_step"] == 4  # so that going on names it again
+    toy(tmp_path, resume=True, steps=6, **flat)
+    assert not [path.name for path in (tmp_path / "checkpoints").iterdir() if path.suffix == ".tmp"]
+
+
 def test_killed_between_a_checkpoint_and_its_name_as_the_best(
     toy: Any, unbroken: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:

@@ -362,6 +362,7 @@ class Keeper(Checkpoint):
         try:
             os.link(path, link)
             os.replace(link, best)
+            link.unlink(missing_ok=True)  # POSIX: renaming onto another name of the same file does nothing
         except OSError:  # a file system without hard links
             with open(path, "rb") as source, write_aside(best) as target:
                 shutil.copyfileobj(source, target)
