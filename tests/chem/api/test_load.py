@@ -134,3 +134,47 @@ def test_the_package_loads_without_torch() -> None:
 seqchem.evaluation; print([name for name in ('torch', 'rdkit', 'sklearn', 'selfies') if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_one_value_stands_for_a_list(run: Path) -> None:
+    rt = seqchem.load(run)
+    assert rt.predict("CCO", "logs").table() == rt.predict(["CCO"], ["logs"]).table()
+    assert rt.evaluate(run.parent / "train.csv", properties="logs").source.startswith("3 test rows")
+    made = rt.generate("logs=-2~0.5", n=1, tries=2, seed_sequences="CCCCCCO")
+    assert made.wanted == 1
+    assert made.candidates[0].asked == {"logs": -2.0}
+    found = rt.optimize("CCCCCCO", "logs=+1", similarity=0.2, rounds=1)
+    assert [molecule.delta for molecule in found.molecules] == [0.2]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lengths": (5, 2)}, "--lengths"),
+        ({"lengths": (5,)}, "--lengths"),
+        ({"seed_sequences": ["CCO"], "resize": -1}, "--resize is -1"),
+    ],
+)
+def test_options_of_generation_are_looked_at(run: Path, options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        seqchem.load(run).generate({}, n=1, tries=1, **options)
+
+
+def test_words_that_are_no_option_are_refused(run: Path) -> None:
+    rt = seqchem.load(run)
+    with pytest.raises(UserError, match=r"Unknown --decode 'sequental'\. Did you mean 'sequential'"):
+        rt.predict("CCO", decode="sequental")
+    with pytest.raises(UserError, match="Unknown --point 'median'"):
+        rt.predict("CCO", point="median")
+    with pytest.raises(UserError, match="at least one seed"):
+        rt.evaluate(run.parent / "train.csv", baselines=True, seeds=())
+
+
+def test_damaged_folders_name_the_file(run: Path) -> None:
+    (run / "calibration.json").write_text('{"logs": 3}')
+    with pytest.raises(UserError, match=r"calibration\.json: must hold an object for each property"):
+        seqchem.load(run)
+    config = run / "model" / "config.json"
+    config.write_text(config.read_text().replace('"maximum"', '"maximun"'))
+    with pytest.raises(UserError, match=r"config\.json: number_formats of logs: .*maximu"):
+        seqchem.load(run)

@@ -108,3 +108,33 @@ def test_what_is_wrong_is_one_line_and_exit_code_2(folder, capsys, flags, messag
     told = capsys.readouterr().err.strip()
     assert message in told
     assert "\n" not in told
+
+
+def test_seeds_of_a_file_that_are_none_are_named_by_line_or_left_out(folder, tmp_path, capsys):
+    seeds = tmp_path / "seeds.csv"
+    seeds.write_text("smiles\nCCCCCCCO\nC(\nC[Se]C\n")
+    command = ["generate", str(folder), "--seeds", str(seeds), "--n", "1", "--tries", "1", "--threads", "1"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "seeds.csv: 2 rows cannot be used: line 3 (not SMILES: parentheses do not match), line 4 (" in error
+    assert "[Se]" in error
+    assert main([*command, "--on_invalid", "skip"]) == 0
+    captured = capsys.readouterr()
+    assert "line 4" in captured.err
+    assert "of 1 wanted, of 1 tried" in captured.out
+    assert main([*command, "--keep", "C("]) == 2
+    assert "--keep: 'C(' is not SMARTS" in capsys.readouterr().err
+
+
+def test_a_goal_outside_the_trained_range_is_told(folder, capsys):
+    assert main(["generate", str(folder), "--goal", "logp=6.5", "--n", "1", "--tries", "1", *QUICK]) == 0
+    assert "logp=6.5 lies outside the trained range, -6 to 6" in capsys.readouterr().out
+
+
+def test_no_picture_of_an_earlier_result_is_left(folder, tmp_path):
+    out = tmp_path / "gen.csv"
+    command = ["generate", str(folder), "--n", "1", "--tries", "1", "--out", str(out), "--overwrite", *QUICK]
+    (tmp_path / "gen.png").write_bytes(b"old")
+    assert main([*command, "--keep", "[U]"]) == 0
+    assert not (tmp_path / "gen.png").exists()

@@ -107,3 +107,13 @@ def test_seeds_that_are_no_molecules_are_named(folder, tmp_path, capsys):
     assert len(told.splitlines()) == 1
     assert main(["optimize", str(folder), "C1CC", "--goal", "logp=+1"]) == 2
     assert "seed 'C1CC' is no molecule" in capsys.readouterr().err
+
+
+def test_the_limit_counts_seeds_that_can_be_used(folder, tmp_path, capsys):
+    seeds = tmp_path / "seeds.csv"
+    seeds.write_text("smiles\nC(\nCCCCCCCO\nCC(=O)Nc1ccc(O)cc1\n")
+    command = ["optimize", str(folder), str(seeds), "--goal", "logp=+1", "--rounds", "1", "--json", "--limit", "1"]
+    assert main(command) == 2
+    assert "1 row cannot be used: line 2 (" in capsys.readouterr().err
+    assert main([*command, "--on_invalid", "skip"]) == 0
+    assert [row["seed"] for row in json.loads(capsys.readouterr().out)["molecules"]] == ["CCCCCCCO"]

@@ -123,3 +123,12 @@ def test_what_a_file_holds_says_which_properties_there_are(peptides, molecules, 
     assert [row["length"] for row in csv.DictReader(out.open(encoding="utf-8"))] == ["2", "3"]
     assert main(["properties", str(both), "--names", "mw", "--out", str(out), "--overwrite"]) == 0
     assert float(next(csv.DictReader(out.open(encoding="utf-8")))["mw"]) == pytest.approx(30.07, abs=0.01)
+
+
+def test_a_row_of_too_many_cells_moves_no_number(tmp_path):
+    table, out = tmp_path / "in.csv", tmp_path / "out.csv"
+    table.write_text("smiles,y\nCCO,1,7\nCCN,2\n")
+    assert main(["properties", str(table), "--names", "rings", "--out", str(out)]) == 0
+    assert out.read_text().splitlines() == [
+        "smiles,y,rings,status", "CCO,1,,3 cells where the header has 2", "CCN,2,0,ok",
+    ]  # fmt: skip

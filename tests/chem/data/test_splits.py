@@ -7,6 +7,7 @@ import pytest
 
 from seqchem.chemistry.scaffolds import scaffold
 from seqchem.data import read_parts, read_table, split_table, write_parts
+from seqchem.data.tables import joined
 from seqsuite.errors import UserError
 
 KINDS = ("random", "scaffold", "scaffold_balanced")
@@ -137,3 +138,31 @@ def test_kinds_that_do_not_fit(table):
         split_table(table, "random", (0.8, 0.2))
     with pytest.raises(UserError, match="leave none to train on"):
         split_table(table.select([0]), "random", (0.2, 0.4, 0.4))
+
+
+def test_parts_of_files_of_one_name_are_told_apart(tmp_path):
+    tables = {}
+    for part, rows in (("train", "CCO\nCCN"), ("test", "CCCC\nCCCN")):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "data.csv").write_text(f"smiles\n{rows}\n")
+        tables[part] = read_table(tmp_path / part / "data.csv", language="smiles")
+    both = joined(tables)
+    path = write_parts(tmp_path / "parts.csv", both, split_table(both, "given"))
+    assert read_parts(path, tables["train"])["train"].tolist() == [0, 1]
+    found = read_parts(path, tables["test"])
+    assert (found["train"].tolist(), found["test"].tolist()) == ([], [0, 1])
+
+
+def test_parts_are_those_that_there_are(table, tmp_path):
+    path = tmp_path / "parts.csv"
+    path.write_text("row,part\n2,train\n3,Validation\n4,left out\n")
+    found = read_parts(path, table)
+    assert {part: rows.tolist() for part, rows in found.items()} == {
+        "train": [0], "valid": [1], "test": [], "left out": [2],
+    }  # fmt: skip
+    path.write_text("row,part\n2,trian\n")
+    with pytest.raises(UserError, match="row 2 is of part 'trian'"):
+        read_parts(path, table)
+    path.write_text("row,part\n")
+    with pytest.raises(UserError, match="names no row"):
+        read_parts(path, table)

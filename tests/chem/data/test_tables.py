@@ -11,6 +11,7 @@ from rdkit import Chem
 from seqchem.data import canonical as canonical_module
 from seqchem.data import read_records, read_table
 from seqchem.data.canonical import check_sequences
+from seqchem.data.tables import joined
 from seqsuite.errors import UserError
 
 
@@ -230,3 +231,40 @@ def test_many_sequences_are_kept_for_the_next_time(tmp_path, monkeypatch, capsys
     monkeypatch.setenv("SEQSUITE_CACHE", str(tmp_path / "file"))
     (tmp_path / "file").write_text("")
     assert check_sequences(texts) == first
+
+
+def test_half_a_file_of_utf16_is_refused_in_one_line(tmp_path):
+    path = tmp_path / "half.csv"
+    path.write_bytes("smiles,y\nCCO,1\n".encode("utf-16")[:-1])
+    with pytest.raises(UserError, match=r"half\.csv: begins as UTF-16 text but is none"):
+        read_table(path)
+
+
+def test_all_keeps_a_new_name_and_takes_the_rest(write_table):
+    path = write_table(("smiles", "a", "b", "note"), [("CCO", "1", "2", "x"), ("CC", "3", "4", "y")])
+    table = read_table(path, property_columns=["first=a", "all"])
+    assert table.columns == {"first": "a", "b": "b"}
+    with pytest.raises(UserError, match="has no column 'c'"):
+        read_table(path, property_columns=["c", "all"])
+    with pytest.raises(UserError, match="two columns would be called 'b'"):
+        read_table(path, property_columns=["b=a", "all"])
+
+
+def test_a_cell_that_is_no_number_does_not_hide_its_column(write_table):
+    path = write_table(("smiles", "y"), [("CCO", "1"), ("CC", "<5"), ("CCC", "3")])
+    with pytest.raises(UserError, match=r"line 3 [(]y '<5' is no number[)]"):
+        read_table(path, property_columns=["all"])
+
+
+@pytest.mark.parametrize("option", ["salts", "on_invalid"])
+def test_an_unknown_choice_is_named(write_table, option):
+    with pytest.raises(UserError, match=f"Unknown --{option} 'larges'"):
+        read_table(write_table(("smiles",), [("CCO",)]), **{option: "larges"})
+
+
+def test_rows_left_out_of_further_files_name_their_file(write_table):
+    train = read_table(write_table(("smiles",), [("CCO",)], name="a.csv"), on_invalid="skip")
+    test = read_table(write_table(("smiles",), [("CC",), ("C(",)], name="b.csv"), language="smiles", on_invalid="skip")
+    ((row, why),) = joined({"train": train, "test": test}).left_out
+    assert row == 3
+    assert why.endswith("b.csv")

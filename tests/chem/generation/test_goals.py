@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+import seqsuite
 from seqchem.generation import PropertyGoal, parse_goals
+from seqchem.generation.checking import goal_warnings
+from seqchem.tokenizers import NumberFormat, build_vocabulary
 from seqsuite.errors import UserError
 
 
@@ -28,3 +31,14 @@ def test_other_forms_are_one_line(texts, match):
     with pytest.raises(UserError, match=match) as told:
         parse_goals(texts)
     assert "\n" not in str(told.value)
+
+
+def test_a_class_that_is_none_is_refused():
+    formats = {"toxic": NumberFormat(0, 1, decimals=0, normalized=False)}
+    words = build_vocabulary(["CCO"], "smiles", formats)
+    model = seqsuite.create_model(
+        "rt_debug", language="smiles", vocabulary=words, number_formats={"toxic": formats["toxic"].to_dict()}
+    )
+    assert goal_warnings(model, {"toxic": 1.0}) == ()
+    with pytest.raises(UserError, match=r"toxic=0\.5: toxic is one of the classes 0, 1"):
+        goal_warnings(model, {"toxic": 0.5})

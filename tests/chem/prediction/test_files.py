@@ -74,3 +74,12 @@ def test_salts_as_asked(network: Any, tmp_path: Path) -> None:
     largest = predict_file(network, path, ["logp"], salts="largest").predictions["logp"].values
     assert largest == pytest.approx(whole, abs=1e-5)
     assert "mixture" in predict_file(network, path, ["logp"], salts="refuse").predictions.status[0]
+
+
+def test_columns_without_a_name_all_come_back(network: Any, tmp_path: Path) -> None:
+    path = tmp_path / "in.csv"
+    path.write_text(",smiles,\n7,CCO,a\n8,CCN,b\n")
+    found = predict_file(network, path)
+    assert {name: cells for name, cells in found.columns.items() if name != "smiles"} == {
+        "column_1": ["7", "8"], "column_3": ["a", "b"],
+    }  # fmt: skip

@@ -47,7 +47,7 @@ def test_normalised_numbers_come_back_within_the_resolution(values: list[float],
 def test_plain_numbers_come_back_within_the_resolution(values: list[float], decimals: int) -> None:
     if max(values) - min(values) <= 1.0001 * 10.0**-decimals:
         # All the same, or perhaps the same at this many decimals.
-        values = [*values, max(values) + 1]
+        values = [*values, max(values) + 2]
     layout = NumberFormat.from_values(values, decimals=decimals, normalize=False)
     texts = [layout.format(value) for value in values]
     assert len({len(text) for text in texts}) == 1
@@ -191,3 +191,8 @@ def test_fields_survive_json() -> None:
 def test_impossible_formats_are_refused(fields: dict[str, float]) -> None:
     with pytest.raises(UserError):
         NumberFormat(**({"minimum": 0.0, "maximum": 1.0} | fields))
+
+
+def test_a_number_format_needs_its_range() -> None:
+    with pytest.raises(UserError, match="needs a number as maximum, got None"):
+        NumberFormat.from_dict({"minimum": 1})

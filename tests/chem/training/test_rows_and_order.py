@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from seqchem.configs.finetune import RTFinetuneConfig
 from seqchem.tokenizers import NumberFormat, Tokenizer, build_vocabulary
+from seqchem.training.inputs import open_inputs
 from seqchem.training.order import LengthOrder, Schedule
 from seqchem.training.rows import TokenRows
 from seqchem.training.run import rows_of
@@ -87,3 +89,14 @@ def test_batches_of_like_length_pad_less():
         return float(1 - drawn.sum() / (drawn.max(1) * 16).sum())
 
     assert padding(50) < 0.1 < padding(1)
+
+
+def test_a_split_file_keeps_equal_sequences_apart_too(write_table, tmp_path):
+    path = write_table(("smiles", "y"), [("CCO", 1), ("OCC", 2), ("CC", 3), ("CCC", 4)])
+    (tmp_path / "parts.csv").write_text("row,part\n2,train\n3,test\n4,train\n5,left out\n")
+    config = RTFinetuneConfig(str(path), properties=("y",), split_file=str(tmp_path / "parts.csv"))
+    inputs = open_inputs(config)
+    assert {part: rows.tolist() for part, rows in inputs.parts.items()} == {
+        "train": [2], "valid": [], "test": [1], "left out": [0, 3],
+    }  # fmt: skip
+    assert any("1 rows left out of a part" in note for note in inputs.notes)

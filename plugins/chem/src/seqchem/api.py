@@ -129,8 +129,8 @@ class TrainedRT(TableView):
         """
         from seqchem.prediction import predict_properties
 
-        given = [sequences] if isinstance(sequences, str) else list(sequences)
-        return predict_properties(self.model, given, properties, **{"calibration": self.calibration} | options)
+        names = None if properties is None else _listed(properties)
+        return predict_properties(self.model, _listed(sequences), names, **{"calibration": self.calibration} | options)
 
     def predict_file(
         self, path: str | os.PathLike[str], properties: Sequence[str] | None = None, **options: Any
@@ -144,7 +144,8 @@ class TrainedRT(TableView):
         """
         from seqchem.prediction import predict_file
 
-        return predict_file(self.model, path, properties, **{"calibration": self.calibration} | options)
+        names = None if properties is None else _listed(properties)
+        return predict_file(self.model, path, names, **{"calibration": self.calibration} | options)
 
     def evaluate(
         self,
@@ -180,7 +181,9 @@ class TrainedRT(TableView):
         from seqchem.evaluation.rows import rows_to_evaluate
 
         reading: Any = {"part": part, "sequence_column": sequence_column, "salts": salts, "on_invalid": on_invalid}
-        rows = rows_to_evaluate(self.model, self.run, self.options or {}, data, properties=properties, **reading)
+        rows = rows_to_evaluate(
+            self.model, self.run, self.options or {}, data, properties=_listed(properties), **reading
+        )
         known: dict[str, Any] = {}
         if baselines or self.run is not None:
             known = self._training(list(rows.table.values), train, needed=baselines)
@@ -221,28 +224,40 @@ class TrainedRT(TableView):
             return {}
         return {"train": table.sequences, "train_values": table.values}
 
-    def generate(self, targets: Mapping[str, float], *, seed: int = 0, **options: Any) -> GeneratedMolecules:
+    def generate(self, targets: Mapping[str, float] | str, *, seed: int = 0, **options: Any) -> GeneratedMolecules:
         """Make molecules with wanted properties; see `seqchem.generation.generate`.
 
         Args:
-            targets: Property -> wanted value; may be empty.
+            targets: Property -> wanted value; may be empty. Or goals as on the command line, "qed=0.9,logp=2".
             seed: Of the draws.
             options: n, seed_sequences, fraction, limits, ...
         """
         import torch
 
-        from seqchem.generation import generate
+        from seqchem.generation import generate, parse_goals
 
-        return generate(self.model, targets, generator=torch.Generator().manual_seed(seed), **options)
+        if isinstance(options.get("seed_sequences"), str):
+            options["seed_sequences"] = [options["seed_sequences"]]
+        goals = parse_goals(_goal_texts(targets), relative=False)
+        if widths := {goal.name: goal.tolerance for goal in goals if goal.tolerance is not None}:
+            options["widths"] = widths | dict(options.get("widths") or {})
+        wanted = {goal.name: goal.value for goal in goals}
+        return generate(self.model, wanted, generator=torch.Generator().manual_seed(seed), **options)
 
     def optimize(
-        self, seeds: str | Sequence[str], goals: Mapping[str, Any] | Sequence[Any], *, seed: int = 0, **options: Any
+        self,
+        seeds: str | Sequence[str],
+        goals: Mapping[str, Any] | str | Sequence[Any],
+        *,
+        seed: int = 0,
+        **options: Any,
     ) -> OptimizedMolecules:
         """Search for better molecules near seeds; see `seqchem.generation.optimize`.
 
         Args:
             seeds: SMILES, one or several.
-            goals: Property -> "+2" or "-1" (a change), or a value; or a list of `PropertyGoal`.
+            goals: Property -> "+2" or "-1" (a change), or a value; or as on the command line, "logp=+2,sa=-1"; or a
+                list of `PropertyGoal`.
             seed: Of the draws.
             options: similarity, rounds, children, ...
         """
@@ -250,10 +265,11 @@ class TrainedRT(TableView):
 
         from seqchem.generation import optimize, parse_goals
 
-        given = [seeds] if isinstance(seeds, str) else list(seeds)
-        if isinstance(goals, Mapping):
-            goals = parse_goals([f"{name}={value}" for name, value in goals.items()], relative=True)
-        return optimize(self.model, given, list(goals), generator=torch.Generator().manual_seed(seed), **options)
+        wanted: Sequence[Any] = goals if isinstance(goals, Sequence) and not isinstance(goals, str) else ()
+        if isinstance(goals, (str, Mapping)):
+            wanted = parse_goals(_goal_texts(goals), relative=True)
+        generator = torch.Generator().manual_seed(seed)
+        return optimize(self.model, _listed(seeds), list(wanted), generator=generator, **options)
 
     def embed(self, sequences: str | Sequence[str], **options: Any) -> Any:
         """Return embeddings (N, D) float32 of sequences; see `seqchem.embedding.RTEmbedder`.
@@ -264,8 +280,20 @@ class TrainedRT(TableView):
         """
         from seqchem.embedding import RTEmbedder
 
-        given = [sequences] if isinstance(sequences, str) else list(sequences)
+        given = _listed(sequences)
         return RTEmbedder(self.model, **options).fit(given).transform(given)
+
+
+def _listed(values: str | Sequence[str]) -> list[str]:
+    """Return one value or several as a list."""
+    return [values] if isinstance(values, str) else list(values)
+
+
+def _goal_texts(goals: Mapping[str, Any] | str) -> list[str]:
+    """Return goals as a command line has them: NAME=VALUE each."""
+    if isinstance(goals, str):
+        return [text.strip() for text in goals.split(",") if text.strip()]
+    return [f"{name}={value}" for name, value in goals.items()]
 
 
 def load(source: str | os.PathLike[str], *, device: str = "cpu") -> TrainedRT:
@@ -293,6 +321,8 @@ def load(source: str | os.PathLike[str], *, device: str = "cpu") -> TrainedRT:
                         "`seqchem finetune`")  # fmt: skip
     is_run = folder is not None and folder != path
     calibration = read_json(path / "calibration.json") if (path / "calibration.json").is_file() else {}
+    if not all(isinstance(known, dict) for known in calibration.values()):
+        raise UserError(f"{path / 'calibration.json'}: must hold an object for each property")
     return TrainedRT(model, path if path.is_dir() else None, _told(path) if is_run else None, calibration).to(device)
 
 

@@ -116,7 +116,8 @@ class ComputedProperties(TableView):
         columns = list(self.values.values())
 
         def line(row: int) -> list[str]:
-            cells = [*self.rows[row], *[""] * (len(self.header) - len(self.rows[row]))]
+            # A row of more cells than the header has would push its cells below the names of the properties.
+            cells = [*self.rows[row], *[""] * len(self.header)][: len(self.header)]
             numbers = ["" if np.isnan(column[row]) else f"{column[row]:.6g}" for column in columns]
             return [*cells, *numbers, self.status[row]]
 

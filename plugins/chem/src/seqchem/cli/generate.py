@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from seqchem.configs.generate import GenerateMoleculesConfig
 
@@ -38,7 +38,8 @@ def _made(config: GenerateMoleculesConfig, trained: TrainedRT) -> GeneratedMolec
     from seqsuite.errors import UserError
 
     goals, column = config.goals(), config.sequence_column
-    seeds = given_sequences(trained.model, config.seeds, column=column) if config.seeds else None
+    reading: dict[str, Any] = {"column": column, "on_invalid": config.on_invalid, "keep": config.keep}
+    seeds = given_sequences(trained.model, config.seeds, **reading) if config.seeds else None
     if trained.config.language in ("protein", "reaction") and (config.keep or config.avoid):
         raise UserError("--keep and --avoid are SMARTS of molecules; this model writes none")
     return trained.generate(

@@ -21,10 +21,13 @@ def optimize(config: OptimizeMoleculesConfig) -> int:
     trained = load(config.run, device=config.device)
     if trained.config.language in ("protein", "reaction") and (config.keep or config.avoid):
         raise UserError("--keep and --avoid are SMARTS of molecules; this model writes none")
-    seeds = given_sequences(trained.model, config.seeds, column=config.sequence_column, flag="SEEDS")
+    seeds = given_sequences(
+        trained.model, config.seeds, column=config.sequence_column, flag="SEEDS", on_invalid=config.on_invalid,
+        keep=config.keep, limit=config.limit,
+    )  # fmt: skip
     names = ("similarity", "rounds", "children", "population", "fraction", "resize", "rdkit", "seed")
     found = trained.optimize(
-        seeds[: config.limit or None],
+        seeds,
         config.goals(),
         limits=config.limits(),
         fill=config.filling(),

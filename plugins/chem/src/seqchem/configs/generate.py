@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from seqchem.generation.goals import PropertyGoal, parse_goals
 from seqchem.generation.options import FillOptions, FillOrder, MoleculeLimits
@@ -20,6 +21,7 @@ class GenerateMoleculesConfig:
         out: A CSV file to write, of all candidates; a page (.html) and a picture (.png) are written beside it.
         seeds: Molecules to change: a file of them, or SMILES with commas between them; left out: from nothing.
         sequence_column: Column of the SMILES of files; left out: found by its name.
+        on_invalid: Rows of a file of seeds that the model cannot start from: an error, or left out (skip).
         fraction: Part of a seed's tokens that is masked and written anew.
         resize: Tokens by which a masked span of a seed may grow or shrink.
         lengths: Shortest and longest molecule in tokens, from nothing, as in 20,40; left out: as in training.
@@ -53,6 +55,7 @@ class GenerateMoleculesConfig:
     out: str = ""
     seeds: str = ""
     sequence_column: str = ""
+    on_invalid: Literal["error", "skip"] = "error"
     fraction: float = 0.4
     resize: int = 1
     lengths: tuple[int, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from seqchem.generation.goals import PropertyGoal, parse_goals
 from seqchem.generation.options import FillOptions, FillOrder, MoleculeLimits
@@ -29,6 +30,7 @@ class OptimizeMoleculesConfig:
         avoid: SMARTS that it must not have, with blanks between them.
         limit: Take the first so many seeds; 0: all.
         sequence_column: Column of the SMILES of a file; left out: found by its name.
+        on_invalid: Rows of a file of seeds that the model cannot start from: an error, or left out (skip).
         fill_rounds: Runs of the model that the masks of a candidate are filled in; 0: one token a run.
         order: Which tokens a run settles: random ones, those that the model is surest of, or the leftmost.
         temperature: Below 1 the likely tokens become likelier.
@@ -57,6 +59,7 @@ class OptimizeMoleculesConfig:
     avoid: str = ""
     limit: int = 0
     sequence_column: str = ""
+    on_invalid: Literal["error", "skip"] = "error"
     fill_rounds: int = 4
     order: FillOrder = "random"
     temperature: float = 1.0

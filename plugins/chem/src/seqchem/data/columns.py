@@ -92,33 +92,41 @@ def property_indices(records: Records, wanted: Sequence[str], taken: set[int]) -
 
     Args:
         records: The file.
-        wanted: Columns; "name=column" renames one; "all" takes every column of numbers.
+        wanted: Columns; "name=column" renames one; "all" takes every other column of numbers.
         taken: Columns that are something else.
 
     Raises:
         UserError: One is not there, or two would have the same name.
     """
+    pairs = [_property(records, entry) for entry in wanted if entry != "all"]
+    if "all" in wanted:
+        rest = numeric_columns(records, taken | {index for _, index in pairs})
+        pairs += [(property_name(records.header[index]), index) for index in rest]
+        if not pairs:
+            raise UserError(f"{records.path} has no column of numbers beside the sequences")
     found: dict[str, int] = {}
-    for entry in [records.header[index] for index in numeric_columns(records, taken)] if "all" in wanted else wanted:
-        name, equals, column = entry.partition("=")
-        if equals and entry not in records.header:
-            if not name.strip() or re.search("[<>|]", name):
-                raise UserError(f"--properties {entry}: {name!r} is no name; it must not hold '<', '>' or '|'")
-            name = name.strip()
-            index = column_index(records, column.strip(), "--properties")
-        else:
-            index = column_index(records, entry, "--properties")
-            name = property_name(records.header[index])
+    for name, index in pairs:
         if name in found:
             raise UserError(f"--properties: two columns would be called {name!r}; write NAME=COLUMN for one of them")
         found[name] = index
-    if not found and "all" in wanted:
-        raise UserError(f"{records.path} has no column of numbers beside the sequences")
     return found
 
 
+def _property(records: Records, entry: str) -> tuple[str, int]:
+    """Return the name and the column of a property that is asked for as COLUMN or NAME=COLUMN."""
+    name, equals, column = entry.partition("=")
+    if not equals or entry in records.header:
+        index = column_index(records, entry, "--properties")
+        return property_name(records.header[index]), index
+    if not name.strip() or re.search("[<>|]", name):
+        raise UserError(f"--properties {entry}: {name!r} is no name; it must not hold '<', '>' or '|'")
+    return name.strip(), column_index(records, column.strip(), "--properties")
+
+
 def numeric_columns(records: Records, taken: set[int]) -> list[int]:
-    """Return the columns whose cells are numbers or empty.
+    """Return the columns whose cells are numbers or empty, most of them where some are something else.
+
+    A cell such as "<5" does not make a column of measurements one of words: its row is refused by name.
 
     Args:
         records: The file.
@@ -129,15 +137,12 @@ def numeric_columns(records: Records, taken: set[int]) -> list[int]:
 
 
 def _numeric(records: Records, index: int) -> bool:
-    some = False
+    numbers = words = 0
     for row in records.rows:
-        cell = row[index].strip() if index < len(row) else ""
-        if cell.lower() in MISSING:
-            continue
-        if number(cell) is None:
-            return False
-        some = True
-    return some
+        found = number(row[index]) if index < len(row) else math.nan
+        words += found is None
+        numbers += found is not None and not math.isnan(found)
+    return numbers > words
 
 
 def number(cell: str) -> float | None:

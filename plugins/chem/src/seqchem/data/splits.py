@@ -230,16 +230,24 @@ def write_parts(path: str | os.PathLike[str], table: MoleculeTable, parts: dict[
     rows: list[tuple[object, ...]] = [(table.rows[index], of[index]) for index in sorted(of)]
     if not table.files:
         return write_csv(Path(path), ("row", "part"), rows)
-    files = [os.path.basename(table.files[index]) for index in sorted(of)]
+    names = _short_names(set(table.files))
+    files = [names[table.files[index]] for index in sorted(of)]
     return write_csv(Path(path), ("row", "part", "file"), [(*row, file) for row, file in zip(rows, files, strict=True)])
 
 
-def read_parts(path: str | os.PathLike[str], table: MoleculeTable) -> dict[str, np.ndarray]:
-    """Read what `write_parts` wrote, for the same table.
+def _short_names(files: set[str]) -> dict[str, str]:
+    """Return the name of each file without its folder, where that tells the files apart."""
+    short = {file: os.path.basename(file) for file in files}
+    return short if len(set(short.values())) == len(files) else {file: file for file in files}
+
+
+def read_parts(path: str | os.PathLike[str], table: MoleculeTable, *, file: str = "") -> dict[str, np.ndarray]:
+    """Read what `write_parts` wrote, for the same table or for one of its files.
 
     Args:
         path: parts.csv.
         table: The table; rows that the file does not name are in no part.
+        file: What the table's file was called when the parts were written; empty: as it is now.
 
     Returns:
         Part -> sorted indices.
@@ -247,13 +255,8 @@ def read_parts(path: str | os.PathLike[str], table: MoleculeTable) -> dict[str, 
     Raises:
         UserError: The file is none, or does not belong to the table.
     """
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            known = {int(row["row"]): row["part"] for row in csv.DictReader(file)}
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is no list of parts; it needs the columns row and part") from error
+    names = {file or table.path, os.path.basename(file or table.path)}
+    known = {row: part for row, part, of in _part_rows(path) if of is None or of in names}
     missing = sorted(set(known) - set(table.rows))
     if missing:
         raise UserError(f"{path} names row {missing[0]}, which {table.path} does not have: it belongs to another file")
@@ -262,3 +265,21 @@ def read_parts(path: str | os.PathLike[str], table: MoleculeTable) -> dict[str, 
         if row in known and table.status[index] == "ok":
             found.setdefault(known[row], []).append(index)
     return {part: np.array(rows, dtype=np.int64) for part, rows in found.items()}
+
+
+def _part_rows(path: str | os.PathLike[str]) -> list[tuple[int, str, str | None]]:
+    """Return row, part and file of every line of a parts.csv; no file where it is of one alone."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as opened:
+            found = [(int(line["row"]), line["part"].strip(), line.get("file")) for line in csv.DictReader(opened)]
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except (KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
+        raise UserError(f"{path} is no list of parts; it needs the columns row and part") from error
+    if not found:
+        raise UserError(f"{path} is no list of parts; it names no row")
+    parts = _NAMES | {LEFT_OUT: LEFT_OUT}
+    for row, part, _ in found:
+        if part.lower() not in parts:
+            raise UserError(f"{path}: row {row} is of part {part!r}; it must say train, valid or test")
+    return [(row, parts[part.lower()], file) for row, part, file in found]

@@ -12,7 +12,7 @@ import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -29,7 +29,7 @@ from seqchem.data.columns import (
     sequence_texts,
 )
 from seqchem.data.records import Records, read_records
-from seqsuite.errors import UserError
+from seqsuite.errors import UserError, unknown_name
 from seqsuite.reports import TableView
 
 if TYPE_CHECKING:
@@ -159,6 +159,9 @@ def read_table(
     Raises:
         UserError: The file, a column, or rows that cannot be used; one line names the rows.
     """
+    for flag, word, known in (("salts", salts, get_args(Salts)), ("on_invalid", on_invalid, get_args(OnInvalid))):
+        if word not in known:
+            raise unknown_name(f"--{flag}", word, known)
     records = read_records(path)
     at = sequence_index(records, sequence_column)
     part = _split_index(records, split_column, {at})
@@ -212,7 +215,10 @@ def joined(tables: Mapping[str, MoleculeTable]) -> MoleculeTable:
         split=[part for part, table in tables.items() for _ in table.rows],
         status=[status for table in every for status in table.status],
         texts=[text for table in every for text in table.texts],
-        left_out=[row for table in every for row in table.left_out],
+        left_out=[
+            *first.left_out,
+            *((row, f"{why}, in {table.path}") for table in every[1:] for row, why in table.left_out),
+        ],
         files=[table.path for table in every for _ in table.rows],
     )
 

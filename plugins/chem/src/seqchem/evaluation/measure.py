@@ -71,6 +71,8 @@ def evaluate_properties(
     from seqchem.prediction.predict import predict_properties
 
     begun = time.perf_counter()
+    if baselines and not len(seeds):
+        raise UserError("--seeds: baselines need at least one seed")
     if baselines and not len(train):
         raise UserError("--baselines: there are no training rows to fit them on")
     found = predict_properties(model, sequences, list(values), calibration=calibration, status=status, **options)

@@ -5,7 +5,6 @@ The run's parts.csv says which rows of its source are train, valid and test; it 
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ import numpy as np
 
 from seqchem.data.columns import property_name
 from seqchem.data.records import read_records
+from seqchem.data.splits import read_parts
 from seqchem.data.tables import MoleculeTable, read_table
 from seqsuite.errors import UserError, unknown_name
 
@@ -83,11 +83,13 @@ def rows_to_evaluate(
     wanted = "test" if part == "auto" else part
     if own and wanted != "all":
         assert run is not None
-        parts = _parts(run / "parts.csv", table, known)
+        parts = read_parts(run / "parts.csv", table, file=known)
         if not len(parts.get(wanted, ())):
-            raise UserError(f"--part {wanted}: the split of {run} has no such rows; there are {', '.join(parts)}")
+            there = [name for name, rows in parts.items() if len(rows)]
+            raise UserError(f"--part {wanted}: the split of {run} has no such rows; there are {', '.join(there)}")
         chosen = parts[wanted]
-        told = f"{len(chosen):,} {wanted} rows of {data}"
+        also = {"train": ", which it was trained on", "valid": ", which its intervals are calibrated on"}
+        told = f"{len(chosen):,} {wanted} rows of {data}{also.get(wanted, '')}"
     table = table.select(chosen)
     bad = [index for index, status in enumerate(table.status) if status != "ok"]
     if bad and on_invalid == "error":
@@ -121,36 +123,10 @@ def training_rows(
     columns = property_columns(model, place, properties)
     reading = _reading(options, True)
     table = read_table(place, property_columns=columns, language=model.config.language, on_invalid="keep", **reading)
-    found = _parts(run / "parts.csv", table, str(options.get("source", ""))).get("train")
-    if found is None:
+    found = read_parts(run / "parts.csv", table, file=str(options.get("source", "")))["train"]
+    if not len(found):
         raise UserError(f"{run / 'parts.csv'} names no training row of {place}")
     return table.select(found)
-
-
-def _parts(path: Path, table: MoleculeTable, file: str) -> dict[str, np.ndarray]:
-    """Return the rows of each part in one of a run's files, sorted; only of rows that can be used.
-
-    Args:
-        path: parts.csv of the run.
-        table: The file, every row of it.
-        file: What the run calls the file.
-    """
-    try:
-        with open(path, newline="", encoding="utf-8") as opened:
-            rows = list(csv.DictReader(opened))
-        known = {int(row["row"]): row["part"] for row in rows if row.get("file") in (None, os.path.basename(file))}
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path} is no list of parts; it needs the columns row and part") from error
-    missing = sorted(set(known) - set(table.rows))
-    if missing:
-        raise UserError(f"{path} names row {missing[0]}, which {table.path} does not have: it belongs to another file")
-    found: dict[str, list[int]] = {}
-    for index, row in enumerate(table.rows):
-        if row in known and table.status[index] == "ok":
-            found.setdefault(known[row], []).append(index)
-    return {part: np.array(indices, dtype=np.int64) for part, indices in found.items()}
 
 
 def property_columns(model: Any, data: str | os.PathLike[str], properties: Sequence[str]) -> list[str]:

@@ -22,6 +22,7 @@ from seqchem.generation.options import MoleculeLimits
 from seqchem.generation.starts import SeedTokens
 from seqchem.proteins.descriptors import PEPTIDE_PROPERTIES, peptide_properties
 from seqchem.proteins.letters import problem_of
+from seqsuite.errors import UserError
 
 _STUB = 0.5
 
@@ -177,6 +178,27 @@ def off_goal(asked: Mapping[str, float], obtained: Mapping[str, float], widths: 
         if not abs(obtained[name] - value) <= widths[name]:  # NaN is too far
             return "out of tolerance"
     return ""
+
+
+def goal_warnings(model: Any, goals: Mapping[str, float]) -> tuple[str, ...]:
+    """Return words on goals outside the trained range, of which the model has seen no example.
+
+    Args:
+        model: A Regression Transformer.
+        goals: Property of the model -> wanted value.
+
+    Raises:
+        UserError: A class is asked for that is none of the property's classes: it would be written as another.
+    """
+    told = []
+    for name, value in goals.items():
+        form = model.tokenizer.number_formats[name]
+        if form.labels is not None and value not in form.labels:
+            known = ", ".join(map(str, form.labels))
+            raise UserError(f"{name}={value:g}: {name} is one of the classes {known}")
+        if form.outside(value):
+            told.append(f"{name}={value:g} lies outside the trained range, {form.minimum:g} to {form.maximum:g}")
+    return tuple(told)
 
 
 def goal_widths(model: Any, goals: Mapping[str, float | None], tolerance: float) -> dict[str, float]:

@@ -22,12 +22,12 @@ from typing import Any
 
 import torch
 
-from seqchem.generation.checking import CandidateChecker, canonical_of, measured, verified_by
+from seqchem.generation.checking import CandidateChecker, canonical_of, goal_warnings, measured, verified_by
 from seqchem.generation.filling import fill_masks
 from seqchem.generation.goals import PropertyGoal
 from seqchem.generation.improvements import ImprovedMolecule, OptimizedMolecules
 from seqchem.generation.options import FillOptions, MoleculeLimits
-from seqchem.generation.starts import Prompt, SeedTokens, mask_spans, seed_tokens
+from seqchem.generation.starts import Prompt, SeedTokens, check_masking, mask_spans, seed_tokens
 from seqsuite.errors import UserError
 
 
@@ -36,7 +36,7 @@ def optimize(
     seed_sequences: Sequence[str],
     goals: Sequence[PropertyGoal],
     *,
-    similarity: Sequence[float] = (0.4,),
+    similarity: Sequence[float] | float = (0.4,),
     rounds: int = 8,
     children: int = 8,
     population: int = 4,
@@ -72,8 +72,7 @@ def optimize(
         UserError: A goal, seed or option that the model cannot take.
     """
     deltas = _check(goals, seed_sequences, similarity, rounds=rounds, children=children, population=population)
-    if not 0 < fraction <= 1:
-        raise UserError(f"--fraction is {fraction}; it must be above 0 and at most 1")
+    check_masking(fraction, resize)
     begun = time.perf_counter()
     limits = dataclasses.replace(limits or MoleculeLimits(), similarity=min(deltas))
     verified = verified_by(model, [goal.name for goal in goals], rdkit=rdkit)
@@ -81,6 +80,7 @@ def optimize(
     measure = partial(measured, model, verified=verified, batch_size=fill.batch_size, predict=False)
     lines = [_line(model, text, limits) for text in seed_sequences]
     aim = _Aim.of(model, goals)
+    goal_warnings(model, {goal.name: goal.value for goal in goals if not goal.relative})
     starts, _ = measure([line.seed.text for line in lines])
     for number, line in enumerate(lines):
         line.begin({name: float(values[number]) for name, values in starts.items()})
@@ -93,7 +93,7 @@ def optimize(
 
 
 def _check(
-    goals: Sequence[PropertyGoal], seeds: Sequence[str], similarity: Sequence[float], **counts: int
+    goals: Sequence[PropertyGoal], seeds: Sequence[str], similarity: Sequence[float] | float, **counts: int
 ) -> list[float]:
     """Return the asked similarities, refusing what cannot be searched with."""
     for name, count in counts.items():
@@ -106,9 +106,9 @@ def _check(
     for goal in goals:
         if goal.relative and not goal.value:
             raise UserError(f"--goal {goal.name}: a change of 0 is no goal")
-    deltas = sorted(set(similarity))
+    deltas = sorted({similarity} if isinstance(similarity, (int, float)) else set(similarity))
     if not deltas or deltas[0] < 0 or deltas[-1] > 1:
-        raise UserError(f"--similarity {', '.join(map(str, similarity))}: give numbers from 0 to 1")
+        raise UserError(f"--similarity {', '.join(map(str, deltas))}: give numbers from 0 to 1")
     return deltas
 
 

@@ -82,6 +82,7 @@ class GeneratedMolecules(TableView):
         wanted: How many molecules were wanted, over all seeds.
         seconds: How long it took.
         language: The model's.
+        warnings: Words on goals that the model has no example of.
     """
 
     candidates: tuple[MoleculeCandidate, ...] = field(repr=False)
@@ -89,6 +90,7 @@ class GeneratedMolecules(TableView):
     wanted: int
     seconds: float = 0.0
     language: str = "selfies"
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.accepted)
@@ -127,6 +129,7 @@ class GeneratedMolecules(TableView):
         lines = [f"{tally['ok']:,} of {self.wanted:,} wanted, of {tally['tried']:,} tried; {self.valid:.1%} valid"]
         if told:
             lines.append(f"rejected: {told}")
+        lines += self.warnings
         return lines + [f"obtained {name}: {VERIFIED[who]}" for name, who in self.verified.items()]
 
     def figure(self) -> Figure | None:

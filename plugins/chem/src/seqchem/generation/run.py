@@ -21,6 +21,7 @@ import torch
 from seqchem.generation.checking import (
     CandidateChecker,
     canonical_of,
+    goal_warnings,
     goal_widths,
     measured,
     off_goal,
@@ -29,7 +30,7 @@ from seqchem.generation.checking import (
 from seqchem.generation.filling import fill_masks
 from seqchem.generation.options import FillOptions, MoleculeLimits
 from seqchem.generation.results import GeneratedMolecules, MoleculeCandidate
-from seqchem.generation.starts import Prompt, SeedTokens, draw_lengths, mask_spans, seed_tokens
+from seqchem.generation.starts import Prompt, SeedTokens, check_masking, draw_lengths, mask_spans, seed_tokens
 from seqsuite.errors import UserError
 
 _WAVE = 2048
@@ -79,11 +80,12 @@ def generate(
     """
     if n < 1 or tries < 1:
         raise UserError(f"--n is {n} and --tries {tries}; both must be at least 1")
-    if not 0 < fraction <= 1:
-        raise UserError(f"--fraction is {fraction}; it must be above 0 and at most 1")
+    check_masking(fraction, resize)
+    if lengths is not None and not (len(lengths) == 2 and 1 <= lengths[0] <= lengths[1]):
+        raise UserError("--lengths: give the shortest and the longest, as in 20,40")
     limits, fill = limits or MoleculeLimits(), fill or FillOptions()
     begun = time.perf_counter()
-    prompt = Prompt.of(model, targets)
+    prompt, warnings = Prompt.of(model, targets), goal_warnings(model, targets)
     seeds = [None] if seed_sequences is None else [seed_tokens(model, s, keep=limits.keep) for s in seed_sequences]
     if not seeds:
         raise UserError("there are no seeds to change")
@@ -96,7 +98,8 @@ def generate(
         sequences = makes.sequences(wave)
         found = _checked(model, wave, sequences, dict(targets), verified, allowed, fill.batch_size)
         made += [candidate for job, candidate in zip(wave, found, strict=True) if job.takes(candidate)]
-    return GeneratedMolecules(tuple(made), verified, n * len(jobs), time.perf_counter() - begun, model.config.language)
+    seconds = time.perf_counter() - begun
+    return GeneratedMolecules(tuple(made), verified, n * len(jobs), seconds, model.config.language, warnings)
 
 
 @dataclass

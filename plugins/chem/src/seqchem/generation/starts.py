@@ -87,6 +87,22 @@ class Prompt:
         return body[:-1] if body and body[-1] == self.pad else body
 
 
+def check_masking(fraction: float, resize: int) -> None:
+    """Refuse a part of the tokens to mask, or a change of a span's length, that cannot be.
+
+    Args:
+        fraction: See `mask_spans`.
+        resize: See `mask_spans`.
+
+    Raises:
+        UserError: One is out of its range.
+    """
+    if not 0 < fraction <= 1:
+        raise UserError(f"--fraction is {fraction}; it must be above 0 and at most 1")
+    if resize < 0:
+        raise UserError(f"--resize is {resize}; it must be at least 0")
+
+
 def draw_lengths(
     model: Any, count: int, generator: torch.Generator, *, lengths: tuple[int, int] | None = None
 ) -> list[int]:

@@ -48,9 +48,11 @@ def write_all(found: Writable, out: Path, title: str) -> list[Path]:
     from seqchem.chemistry.files import write_bytes
 
     written = [found.save(out), found.report(title).write(out.with_suffix(".html"))]
-    picture = found.png()
+    picture, place = found.png(), out.with_suffix(".png")
     if picture is not None:
-        written.append(write_bytes(out.with_suffix(".png"), picture))
+        written.append(write_bytes(place, picture))
+    else:
+        place.unlink(missing_ok=True)  # that of an earlier result, which was allowed to be replaced
     return written
 
 

@@ -12,9 +12,9 @@ published model is an XLNet (`model.backbone` has its state dict, name for name,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +31,7 @@ from seqsuite.models.xlnet import XLNetLM
 from seqsuite.ops import Seq
 
 if TYPE_CHECKING:
-    from seqchem.tokenizers import Tokenizer
+    from seqchem.tokenizers import NumberFormat, Tokenizer
 
 
 class RegressionTransformer(Model):
@@ -48,6 +48,8 @@ class RegressionTransformer(Model):
     def __init__(self, config: RTConfig) -> None:
         super().__init__(_settled(config))
         config = self.config
+        for name, values in config.number_formats.items():
+            _number_format(name, values)  # what is wrong there is told when the model is loaded
         self.backbone: XLNetLM | MixerMaskedLM
         self.backbone = XLNetLM(xlnet_config(config)) if self.two_stream else MixerMaskedLM(_masked_config(config))
         self.register_buffer("encodings", _encodings(config), persistent=False)
@@ -61,9 +63,9 @@ class RegressionTransformer(Model):
     @cached_property
     def tokenizer(self) -> Tokenizer:
         """The tokenizer of the config's language, vocabulary and number formats."""
-        from seqchem.tokenizers import NumberFormat, Tokenizer
+        from seqchem.tokenizers import Tokenizer
 
-        formats = {name: NumberFormat.from_dict(values) for name, values in self.config.number_formats.items()}
+        formats = {name: _number_format(name, values) for name, values in self.config.number_formats.items()}
         return Tokenizer(self.config.vocabulary, self.config.language, number_formats=formats)
 
     @property
@@ -188,6 +190,15 @@ def xlnet_config(config: RTConfig) -> XLNetConfig:
 def _masked_config(config: RTConfig) -> MixerMLMConfig:
     names = ("d_model", "n_layer", "d_inner", "activation", "dropout", "initializer_range", "mixer", "mixer_options")
     return MixerMLMConfig(vocab_size=len(config.vocabulary), **{name: getattr(config, name) for name in names})
+
+
+def _number_format(name: str, values: Mapping[str, Any]) -> NumberFormat:
+    from seqchem.tokenizers import NumberFormat
+
+    try:
+        return NumberFormat.from_dict(values)
+    except UserError as error:
+        raise UserError(f"number_formats of {name}: {error}") from error
 
 
 def _encodings(config: RTConfig) -> Tensor | None:

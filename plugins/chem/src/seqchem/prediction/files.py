@@ -114,6 +114,12 @@ def predict_file(
     records = read_records(path)
     columns = {
         name: [records.rows[index][at] if at < len(records.rows[index]) else "" for index in kept]
-        for at, name in enumerate(records.header)
+        for at, name in enumerate(_different(records.header))
     }
     return PredictedFile(found, columns, tuple(bad) if on_invalid == "skip" else ())
+
+
+def _different(header: Sequence[str]) -> list[str]:
+    """Return the names of columns; of several without a name each is called by its number."""
+    unnamed = sum(not name for name in header)
+    return [name or (f"column_{number}" if unnamed > 1 else "") for number, name in enumerate(header, 1)]

@@ -10,7 +10,7 @@ import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -83,6 +83,9 @@ def predict_properties(
     Raises:
         UserError: The model has no such property, or options that do not go together.
     """
+    for flag, word, known_words in (("decode", decode, get_args(Decode)), ("point", point, get_args(Point))):
+        if word not in known_words:
+            raise unknown_name(f"--{flag}", word, known_words)
     for flag, value in (("batch_size", batch_size), ("beams", beams)):
         if value < 1:
             raise UserError(f"--{flag} is {value}; it must be at least 1")

@@ -225,10 +225,13 @@ class NumberFormat:
         """Rebuild the format that `to_dict` described.
 
         Raises:
-            UserError: An unknown key, or a range or digits that are not possible.
+            UserError: An unknown or missing key, or a range or digits that are not possible.
         """
         known = [field.name for field in fields(cls)]
         for key in settings:
             if key not in known:
                 raise unknown_name("number format field", key, known)
+        for key in ("minimum", "maximum"):
+            if not isinstance(settings.get(key), (int, float)):
+                raise UserError(f"A number format needs a number as {key}, got {settings.get(key)!r}.")
         return cls(**settings)

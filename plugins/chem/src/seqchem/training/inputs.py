@@ -17,7 +17,7 @@ import numpy as np
 
 from seqchem.configs.data import SequenceTrainConfig
 from seqchem.data.canonical import rewritten
-from seqchem.data.splits import LEFT_OUT, PARTS, Split, duplicates, read_parts, split_table
+from seqchem.data.splits import LEFT_OUT, PARTS, Split, duplicates, read_parts, split_table, without_leaks
 from seqchem.data.tables import MoleculeTable, joined, numeric_names, read_table, refused_rows
 from seqchem.tokenizers import OldSymbols, encode_selfies
 from seqsuite.data.order import item_rng
@@ -194,7 +194,10 @@ def _parts(config: SequenceTrainConfig, table: MoleculeTable) -> tuple[dict[str,
         parts = read_parts(config.split_file, table)
         if not len(parts["train"]):
             raise UserError(f"{config.split_file} leaves nothing of {table.path} to train on")
-        return parts, []
+        clean = without_leaks(table, parts)
+        notes = _leaks(clean, "given")
+        gone = [part[LEFT_OUT] for part in (parts, clean) if LEFT_OUT in part]
+        return clean | ({LEFT_OUT: np.sort(np.concatenate(gone))} if gone else {}), notes
     kind: Split = config.split if config.split != "auto" else "given" if table.split is not None else "random"  # type: ignore[assignment]
     parts = split_table(table, kind, config.split_sizes, seed, identity=config.identity)
     if not table.files:
