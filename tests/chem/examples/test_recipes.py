@@ -47,4 +47,5 @@ def test_a_recipe_trains(recipe: Path, source: Callable, tmp_path: Path) -> None
     model = json.loads((run / "model" / "config.json").read_text(encoding="utf-8"))
     assert set(model["number_formats"]) == set(options.get("properties", ["weight"]))
     for name, value in options.get("model_options", {}).items():
-        assert model[name] == value
+        # What was built says more than the recipe: {"num_heads": 8} becomes {"causal": False, "num_heads": 8}.
+        assert model[name] == (model[name] | value if isinstance(value, dict) else value)
