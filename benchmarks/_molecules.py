@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import dataclasses
 import gzip
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +17,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import yaml
 from _deadline import Deadline, OutOfTime
+from _machine import write_result
+
+from seqsuite.errors import UserError
 
 if TYPE_CHECKING:
     from seqchem.configs.data import SequenceTrainConfig
@@ -122,3 +126,23 @@ def train(
 def plain(score: Any) -> dict[str, float]:
     """Return the numbers of a result's dataclass."""
     return {name: float(value) for name, value in dataclasses.asdict(score).items() if isinstance(value, (int, float))}
+
+
+def parsed(parser: argparse.ArgumentParser, name: str, words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read a command line with the flags that these benchmarks share."""
+    parser.add_argument("--data", type=Path, default=default_data(), help="default: chem in SEQSUITE_DATA")
+    parser.add_argument("--work", type=Path, default=Path("runs") / name, help="default: %(default)s")
+    parser.add_argument("--minutes", type=float, default=0.0, help="stop after so many, to be called again")
+    parser.add_argument("--trial", action="store_true", help="write nothing outside --work")
+    arguments = parser.parse_args(words)
+    arguments.deadline = Deadline(arguments.minutes) if arguments.minutes else None
+    return arguments
+
+
+def measured(name: str, run: Callable[[argparse.Namespace], dict[str, Any]], arguments: argparse.Namespace) -> None:
+    """Measure what is missing and write the result."""
+    try:
+        result = run(arguments)
+    except UserError as error:
+        raise SystemExit(str(error)) from None
+    print(f"in {arguments.work.name}" if arguments.trial else write_result(name, result).name)

@@ -31,14 +31,13 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from _deadline import Deadline
-from _machine import write_result
 from _molecules import (
     TEST_FILE,
     TRAIN_FILE,
     clock_of,
-    default_data,
     drawn_molecules,
+    measured,
+    parsed,
     recipe,
     spent,
     train,
@@ -206,25 +205,12 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--fraction", type=float, default=0.3, help="of a parent that is masked (default: %(default)s)")
     parser.add_argument("--wanted", type=float, default=2.0, help="change asked of each child (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=0, help="of the training, for a trial; 0: FINETUNE_STEPS")
-    parser.add_argument("--data", type=Path, default=default_data(), help="default: chem in SEQSUITE_DATA")
-    parser.add_argument("--work", type=Path, default=Path("runs/molecule_optimization"), help="default: %(default)s")
-    parser.add_argument("--minutes", type=float, default=0.0, help="stop after so many, to be called again")
-    parser.add_argument("--trial", action="store_true", help="write nothing outside --work")
-    arguments = parser.parse_args(words)
-    arguments.deadline = Deadline(arguments.minutes) if arguments.minutes else None
-    return arguments
+    return parsed(parser, "molecule_optimization", words)
 
 
 def main() -> None:
     """Measure what is missing and write the result."""
-    from seqsuite.errors import UserError
-
-    arguments = parse()
-    try:
-        result = run(arguments)
-    except UserError as error:
-        raise SystemExit(str(error)) from None
-    print(f"in {arguments.work.name}" if arguments.trial else write_result("molecule_optimization", result).name)
+    measured("molecule_optimization", run, parse())
 
 
 if __name__ == "__main__":

@@ -37,14 +37,13 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from _deadline import Deadline
-from _machine import write_result
 from _molecules import (
     TEST_FILE,
     TRAIN_FILE,
     clock_of,
-    default_data,
     drawn_molecules,
+    measured,
+    parsed,
     plain,
     recipe,
     spent,
@@ -342,25 +341,12 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--each", type=int, default=100, help="molecules for each goal (default: %(default)s)")
     parser.add_argument("--trees", type=int, default=100, help="of the forest (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=0, help="of both trainings, for a trial; 0: as in the recipes")
-    parser.add_argument("--data", type=Path, default=default_data(), help="default: chem in SEQSUITE_DATA")
-    parser.add_argument("--work", type=Path, default=Path("runs/molecule_qed"), help="default: %(default)s")
-    parser.add_argument("--minutes", type=float, default=0.0, help="stop after so many, to be called again")
-    parser.add_argument("--trial", action="store_true", help="write nothing outside --work")
-    arguments = parser.parse_args(words)
-    arguments.deadline = Deadline(arguments.minutes) if arguments.minutes else None
-    return arguments
+    return parsed(parser, "molecule_qed", words)
 
 
 def main() -> None:
     """Measure what is missing and write the result."""
-    from seqsuite.errors import UserError
-
-    arguments = parse()
-    try:
-        result = run(arguments)
-    except UserError as error:
-        raise SystemExit(str(error)) from None
-    print(f"in {arguments.work.name}" if arguments.trial else write_result("molecule_qed", result).name)
+    measured("molecule_qed", run, parse())
 
 
 if __name__ == "__main__":

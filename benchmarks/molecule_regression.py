@@ -40,9 +40,7 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
-from _deadline import Deadline
-from _machine import write_result
-from _molecules import clock_of, default_data, plain, recipe, spent, train, write_table
+from _molecules import clock_of, measured, parsed, plain, recipe, spent, train, write_table
 from _pieces import file_hash, finished, measure_all
 
 SETS = {
@@ -394,25 +392,12 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--labelled", type=Path, help="run folder of `seqchem finetune` on MOSES")
     parser.add_argument("--chemprop_python", type=Path, help="a Python that has chemprop 2")
     parser.add_argument("--steps", type=int, default=0, help="of our trainings, for a trial; 0: those of STEPS")
-    parser.add_argument("--data", type=Path, default=default_data(), help="default: chem in SEQSUITE_DATA")
-    parser.add_argument("--work", type=Path, default=Path("runs/molecule_regression"), help="default: %(default)s")
-    parser.add_argument("--minutes", type=float, default=0.0, help="stop after so many, to be called again")
-    parser.add_argument("--trial", action="store_true", help="write nothing outside --work")
-    arguments = parser.parse_args(words)
-    arguments.deadline = Deadline(arguments.minutes) if arguments.minutes else None
-    return arguments
+    return parsed(parser, "molecule_regression", words)
 
 
 def main() -> None:
     """Measure what is missing and write the result."""
-    from seqsuite.errors import UserError
-
-    arguments = parse()
-    try:
-        result = run(arguments)
-    except UserError as error:
-        raise SystemExit(str(error)) from None
-    print(f"in {arguments.work.name}" if arguments.trial else write_result("molecule_regression", result).name)
+    measured("molecule_regression", run, parse())
 
 
 if __name__ == "__main__":
